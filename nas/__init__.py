@@ -1,0 +1,26 @@
+"""nas: neural architecture search.
+
+`nas.search(...)` runs a search, `nas.evaluate(...)` trains one candidate; see `nas.api`.
+Importing this package imports nothing heavy: torch comes with the first call.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nas.api import evaluate, open_run, resume, search
+
+__all__ = ["evaluate", "open_run", "resume", "search"]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(import_module("nas.api"), name)
+    raise AttributeError(f"module 'nas' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

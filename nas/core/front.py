@@ -1,0 +1,141 @@
+"""The Pareto front: what is left when everything that something else beats is gone."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from nas.core.architecture import FORMAT, Candidate
+from nas.core.objective import Objective
+
+REFERENCE_MARGIN = 0.1
+"""How far beyond the worst cost seen the default reference point lies, as a fraction of range."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A candidate with its figures."""
+
+    candidate: Candidate
+    figures: Mapping[str, float]
+    tags: Mapping[str, Any] = field(default_factory=dict)
+
+
+def dominates(a: Sequence[float], b: Sequence[float]) -> bool:
+    """Whether costs `a` are nowhere worse than `b` and somewhere better."""
+    return all(x <= y for x, y in zip(a, b, strict=True)) and any(
+        x < y for x, y in zip(a, b, strict=True)
+    )
+
+
+class Front:
+    """The non-dominated feasible points of what was added, kept incrementally.
+
+    Of several points with equal costs the first is kept. Adding one point costs
+    time linear in the size of the front.
+
+    Args:
+        objectives: At least one.
+        points: Points to start with.
+    """
+
+    def __init__(self, objectives: Sequence[Objective], points: Iterable[Point] = ()) -> None:
+        self.objectives = tuple(objectives)
+        self._points: list[tuple[tuple[float, ...], Point]] = []
+        self._worst: list[float] = [-math.inf] * len(self.objectives)
+        self._best: list[float] = [math.inf] * len(self.objectives)
+        for point in points:
+            self.add(point)
+
+    def costs(self, figures: Mapping[str, float]) -> tuple[float, ...]:
+        """One number per objective, less is better."""
+        return tuple(objective.cost(figures) for objective in self.objectives)
+
+    def add(self, point: Point) -> bool:
+        """Take `point` in if nothing on the front is as good; tells whether it is on the front."""
+        if not all(objective.feasible(point.figures) for objective in self.objectives):
+            return False
+        costs = self.costs(point.figures)
+        self._worst = [max(pair) for pair in zip(self._worst, costs, strict=True)]
+        self._best = [min(pair) for pair in zip(self._best, costs, strict=True)]
+        for other, _ in self._points:
+            if other == costs or dominates(other, costs):
+                return False
+        self._points = [(c, p) for c, p in self._points if not dominates(costs, c)]
+        self._points.append((costs, point))
+        self._points.sort(key=lambda item: (item[0], item[1].candidate.id))
+        return True
+
+    @property
+    def points(self) -> list[Point]:
+        """The front, sorted by the first objective's cost."""
+        return [point for _, point in self._points]
+
+    def __len__(self) -> int:
+        return len(self._points)
+
+    def reference_point(self) -> tuple[float, ...]:
+        """Costs a little worse than the worst feasible point ever added, per objective.
+
+        It moves as points are added; for hypervolumes that are to be compared, pass one of
+        your own to `hypervolume`.
+        """
+        point = []
+        for best, worst in zip(self._best, self._worst, strict=True):
+            spread = worst - best if worst > best else abs(worst) or 1.0
+            point.append(worst + REFERENCE_MARGIN * spread)
+        return tuple(point)
+
+    def hypervolume(self, reference: Sequence[float] | None = None) -> float:
+        """Volume of cost space between the front and `reference` (costs; pymoo's algorithm).
+
+        Zero for an empty front.
+        """
+        if not self._points:
+            return 0.0
+        import numpy as np
+        from pymoo.indicators.hv import HV
+
+        point = np.array(self.reference_point() if reference is None else reference, dtype=float)
+        return float(HV(ref_point=point)(np.array([costs for costs, _ in self._points])))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of `front.json`; the reference point in the metrics' own directions."""
+        reference = self.reference_point() if self._points else ()
+        signs = [1.0 if objective.direction == "min" else -1.0 for objective in self.objectives]
+        return {
+            "format": FORMAT,
+            "objectives": [
+                {"name": objective.metric, "direction": objective.direction}
+                for objective in self.objectives
+            ],
+            "reference_point": [s * r for s, r in zip(signs, reference, strict=False)],
+            "hypervolume": self.hypervolume(),
+            "points": [
+                {
+                    "id": point.candidate.id,
+                    **point.candidate.to_dict(),
+                    "figures": dict(point.figures),
+                    **({"tags": dict(point.tags)} if point.tags else {}),
+                }
+                for point in self.points
+            ],
+        }
+
+    def to_csv(self) -> str:
+        """The content of `front.csv`: id, scale and every figure, one point a line."""
+        names = sorted({name for point in self.points for name in point.figures})
+        scales = sorted({name for point in self.points for name in point.candidate.scale})
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["id", "architecture", *scales, *names])
+        for point in self.points:
+            scale = [point.candidate.scale.get(name, "") for name in scales]
+            figures = [repr(point.figures[n]) if n in point.figures else "" for n in names]
+            candidate = point.candidate
+            writer.writerow([candidate.id, candidate.architecture.id, *scale, *figures])
+        return text.getvalue()

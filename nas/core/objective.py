@@ -1,0 +1,122 @@
+"""Metrics by name, and objectives: a metric, a direction, perhaps a limit."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from nas.core.errors import ConfigError
+from nas.core.registry import close_matches
+
+Direction: TypeAlias = Literal["min", "max"]
+
+METRICS: Final[Mapping[str, str]] = {
+    "error": "validation error, fraction from 0 to 1: what a search sees",
+    "test_error": "test error, fraction from 0 to 1: the final report only",
+    "loss": "validation cross-entropy, nats",
+    "params": "trainable parameters, auxiliary heads excluded",
+    "macs": "multiply-accumulates of one forward pass of one sample",
+    "latency_ms": "milliseconds a forward pass",
+    "memory_mb": "peak megabytes",
+    "energy_j": "joules",
+    "seconds": "seconds the evaluation took",
+    "epochs": "epochs trained",
+    "gradient_evaluations": "forward-backward passes",
+}
+"""The names every part of the project uses; an evaluator may report others besides."""
+
+_FORM = re.compile(
+    r"(?P<metric>[A-Za-z_]\w*)(:(?P<direction>min|max))?((?P<op><=|>=|<|>)(?P<limit>[^<>=]+))?"
+)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A metric to minimise or maximise, perhaps within a limit.
+
+    Attributes:
+        metric: Its name.
+        direction: "min" or "max".
+        limit: A candidate beyond it is infeasible: above it when minimising, below it when
+            maximising. None for no limit.
+    """
+
+    metric: str
+    direction: Direction = "min"
+    limit: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Objective:
+        """Read `error`, `error:min` or `params:min<=2e6`.
+
+        Raises:
+            ConfigError: The text has another form, or its limit is on the wrong side.
+        """
+        match = _FORM.fullmatch(text.replace(" ", ""))
+        if match is None:
+            raise ConfigError(f"objective {text!r}", "expected METRIC[:min|max][<=LIMIT]")
+        direction: Direction = "max" if match["direction"] == "max" else "min"
+        if match["limit"] is None:
+            return cls(match["metric"], direction)
+        if (match["op"][0] == "<") != (direction == "min"):
+            raise ConfigError(
+                f"objective {text!r} limits the wrong side", "use min with <= and max with >="
+            )
+        try:
+            limit = float(match["limit"])
+        except ValueError:
+            limit = math.nan
+        if not math.isfinite(limit):
+            raise ConfigError(f"objective {text!r} has the limit {match['limit']!r}", "a number")
+        return cls(match["metric"], direction, limit)
+
+    def __str__(self) -> str:
+        sign = "<=" if self.direction == "min" else ">="
+        limit = "" if self.limit is None else f"{sign}{self.limit:g}"
+        return f"{self.metric}:{self.direction}{limit}"
+
+    def cost(self, figures: Mapping[str, float]) -> float:
+        """The figure, negated when maximising, so that less is better; infinite if absent."""
+        value = figures.get(self.metric, math.nan)
+        if not math.isfinite(value):
+            return math.inf
+        return value if self.direction == "min" else -value
+
+    def feasible(self, figures: Mapping[str, float]) -> bool:
+        """Whether the figure is there and within the limit."""
+        cost = self.cost(figures)
+        if self.limit is None:
+            return math.isfinite(cost)
+        return cost <= (self.limit if self.direction == "min" else -self.limit)
+
+
+def parse_objectives(texts: Sequence[str]) -> tuple[Objective, ...]:
+    """Objectives in the given order.
+
+    Raises:
+        ConfigError: There is none, one names the test split, or a metric stands twice.
+    """
+    objectives = tuple(Objective.parse(text) for text in texts)
+    metrics = [objective.metric for objective in objectives]
+    if not metrics:
+        raise ConfigError("no objective", "expected at least one, such as error:min")
+    if len(set(metrics)) < len(metrics):
+        raise ConfigError(f"a metric stands twice in {', '.join(texts)}", "name each once")
+    if "test_error" in metrics:
+        raise ConfigError("objective 'test_error' would tune on the test split", "use error")
+    return objectives
+
+
+def check_metrics(objectives: Sequence[Objective], reported: Sequence[str]) -> None:
+    """Refuse objectives that no evaluator reports.
+
+    Raises:
+        ConfigError: One is not among `reported`.
+    """
+    for objective in objectives:
+        if objective.metric not in reported:
+            hint = close_matches(objective.metric, reported)
+            raise ConfigError(f"nobody reports the objective {objective.metric!r}", hint)

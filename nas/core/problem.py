@@ -1,0 +1,82 @@
+"""What a strategy sees of a run: the space, the objectives, and nothing that has a side effect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+
+from nas.core.architecture import Architecture, Candidate
+from nas.core.objective import Objective
+from nas.core.space import Space
+from nas.core.work import Outcome
+
+T = TypeVar("T")
+
+
+def _forget(name: str, function: Callable[[], Any]) -> Any:
+    return function()
+
+
+def _silent(event: str, payload: Mapping[str, Any]) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A space and what is wanted of it.
+
+    Attributes:
+        space: The search space.
+        objectives: What is good, the first one first.
+        scale: Macro settings of the run's candidates.
+        remember: `remember(name, function)` gives `function()`, computed once per run and from
+            then on read from the store; for costly or chancy results (JSON-able).
+        announce: `announce(event, payload)` records something worth showing, such as a decision;
+            JSON-able; recorded once, however often the strategy is replayed.
+    """
+
+    space: Space
+    objectives: tuple[Objective, ...]
+    scale: Mapping[str, Any] = field(default_factory=dict)
+    remember: Callable[[str, Callable[[], Any]], Any] = _forget
+    announce: Callable[[str, Mapping[str, Any]], None] = _silent
+
+    def candidate(self, architecture: Architecture) -> Candidate:
+        """The architecture with the run's recipe at the run's scale."""
+        return Candidate(architecture)
+
+    def sample(self, count: int, rng: np.random.Generator) -> list[Candidate]:
+        """`count` random candidates, distinct as far as the space has that many."""
+        found: dict[str, Candidate] = {}
+        spare: list[Candidate] = []
+        for _ in range(20 * count):
+            candidate = self.candidate(self.space.sample(rng))
+            if candidate.id in found:
+                spare.append(candidate)
+            else:
+                found[candidate.id] = candidate
+            if len(found) == count:
+                break
+        return (list(found.values()) + spare)[:count]
+
+    def mutate(self, candidate: Candidate, rng: np.random.Generator) -> Candidate:
+        """A candidate whose architecture differs in one choice."""
+        architecture = self.space.mutate(candidate.architecture, rng)
+        return Candidate(architecture, candidate.recipe, candidate.scale)
+
+    def rank_key(self, outcome: Outcome) -> tuple[Any, ...]:
+        """Sorts outcomes from best to worst.
+
+        Feasible ones first, then by the objectives in their order; failed ones last. Ties are
+        broken by id, so that the order never depends on which came first.
+        """
+        feasible = outcome.ok and all(o.feasible(outcome.figures) for o in self.objectives)
+        costs = [objective.cost(outcome.figures) for objective in self.objectives]
+        return (not outcome.ok, not feasible, *costs, outcome.candidate.id)
+
+    def best(self, outcomes: Iterable[Outcome] | Sequence[Outcome]) -> Outcome:
+        """The best outcome by `rank_key`; ValueError if there is none."""
+        return min(outcomes, key=self.rank_key)

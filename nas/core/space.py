@@ -1,0 +1,167 @@
+"""The face of a search space: a tree of choices, a graph and one builder of networks."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nas.core.architecture import Architecture, read_envelope
+from nas.core.errors import SpaceError, UnsupportedError
+from nas.core.tree import ChoiceTree
+
+if TYPE_CHECKING:
+    import networkx as nx
+    from torch import nn
+
+
+class Space(ABC):
+    """A search space.
+
+    Sampling, variation, enumeration, encoding and JSON are derived from `tree`; a space adds
+    what only it knows: the graph, the networks and the notation of its field.
+
+    Args:
+        name: The name under which the space is registered.
+        tree: Its choices.
+    """
+
+    def __init__(self, name: str, tree: ChoiceTree) -> None:
+        self.name = name
+        self.tree = tree
+
+    @property
+    def size(self) -> int | None:
+        """Number of distinct assignments; None if a choice is a real range."""
+        return self.tree.size
+
+    @property
+    def members(self) -> Mapping[str, Architecture]:
+        """Published architectures by name."""
+        return {}
+
+    @property
+    def scale(self) -> Mapping[str, Any]:
+        """The macro settings `network` takes besides, with their defaults."""
+        return {}
+
+    def sample(self, rng: np.random.Generator) -> Architecture:
+        """A random member: every active choice uniform over its values."""
+        return self._member(self.tree.sample(rng))
+
+    def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
+        """A member that differs in exactly one choice active in both (and what it activates)."""
+        return self._member(self.tree.mutate(architecture.choices, rng))
+
+    def crossover(
+        self, first: Architecture, second: Architecture, rng: np.random.Generator
+    ) -> Architecture:
+        """A member each of whose choices comes from either parent, uniformly."""
+        return self._member(self.tree.crossover(first.choices, second.choices, rng))
+
+    def neighbors(self, architecture: Architecture) -> Iterator[Architecture]:
+        """The members one step away in one choice."""
+        return map(self._member, self.tree.neighbors(architecture.choices))
+
+    def enumerate(self) -> Iterator[Architecture]:
+        """All members, lazily.
+
+        Raises:
+            SpaceError: A choice is a real range.
+        """
+        return map(self._member, self.tree.enumerate())
+
+    def encode(self, architecture: Architecture) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Float vector `(tree.encoding_size,)` in [0, 1]."""
+        return self.tree.encode(architecture.choices)
+
+    def decode(self, code: np.ndarray[Any, np.dtype[np.float64]]) -> Architecture:
+        """The member whose `encode` is `code`."""
+        return self._member(self.tree.decode(code))
+
+    def architecture(self, choices: Mapping[str, Any]) -> Architecture:
+        """The member with these choices.
+
+        Raises:
+            SpaceError: They are not a valid assignment.
+        """
+        return self._member(self.tree.validate(choices))
+
+    def from_dict(self, data: Any) -> Architecture:
+        """Read the content of an `architecture.json`.
+
+        Raises:
+            SpaceError: It is of another space, a newer format, edited, or no architecture.
+        """
+        space, choices = read_envelope(data)
+        if space != self.name:
+            raise SpaceError(f"architecture is of the space {space!r}", f"expected {self.name!r}")
+        result = self.architecture(choices)
+        written = data.get("id", result.id)
+        if written != result.id:
+            raise SpaceError(
+                f"architecture says its id is {written!r} but its choices have {result.id!r}",
+                "remove the id if the choices were edited on purpose",
+            )
+        return result
+
+    def canonical(self, architecture: Architecture) -> Architecture:
+        """The representative of all members that compute the same function as this one.
+
+        The default recognises no equalities beyond identity.
+        """
+        return architecture
+
+    def parse(self, text: str) -> Architecture:
+        """Read the field's own notation.
+
+        Raises:
+            UnsupportedError: The space has none.
+            SpaceError: The text is not a member in that notation.
+        """
+        raise UnsupportedError(f"space {self.name!r} has no notation of its own", "use JSON")
+
+    def format(self, architecture: Architecture) -> str:
+        """Write the field's own notation (see `parse`)."""
+        raise UnsupportedError(f"space {self.name!r} has no notation of its own", "use JSON")
+
+    @abstractmethod
+    def graph(self, architecture: Architecture) -> nx.DiGraph:
+        """The architecture as a directed graph with the attribute "op"."""
+
+    @abstractmethod
+    def network(
+        self,
+        architecture: Architecture,
+        input_shape: tuple[int, int, int] = (3, 32, 32),
+        num_classes: int = 10,
+        **scale: Any,
+    ) -> nn.Module:
+        """The network, newly initialised from torch's global generator.
+
+        Args:
+            architecture: A member.
+            input_shape: Channels, height and width of one image.
+            num_classes: Length of the logits.
+            **scale: Macro settings, keys of `scale`.
+        """
+
+    def supernet(
+        self,
+        input_shape: tuple[int, int, int] = (3, 32, 32),
+        num_classes: int = 10,
+        **scale: Any,
+    ) -> nn.Module:
+        """The weight-sharing network of all members.
+
+        Raises:
+            UnsupportedError: The space has none.
+        """
+        raise UnsupportedError(
+            f"space {self.name!r} has no supernet", "use a strategy that samples, e.g. random"
+        )
+
+    def _member(self, choices: Mapping[str, Any]) -> Architecture:
+        return Architecture(self.name, choices)

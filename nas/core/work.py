@@ -1,0 +1,212 @@
+"""What a strategy asks for, and what it is told.
+
+A strategy is a generator. It yields a list of works and is sent the list of
+their outcomes, in order; or it yields `Start(works)`, which returns at once,
+and `Next()`, which gives whichever outcome comes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, TypeAlias
+
+from nas.core.architecture import Candidate
+from nas.core.canonical import canonical_json, content_id, frozen, plain
+
+Split: TypeAlias = Literal["validation", "test"]
+
+
+@dataclass(frozen=True)
+class Spent:
+    """A cost; every part is additive and at least zero.
+
+    Attributes:
+        epochs: Passes over the training split of one network (a supernet counts as one network).
+        evaluations: Finished or failed `Evaluate` works.
+        seconds: Wall-clock time of the workers, summed.
+        macs: Multiply-accumulates, a backward pass counted as two forward passes: a cost that
+            is equal on every machine, for comparisons at equal training cost.
+    """
+
+    epochs: float = 0.0
+    evaluations: int = 0
+    seconds: float = 0.0
+    macs: float = 0.0
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(
+            self.epochs + other.epochs,
+            self.evaluations + other.evaluations,
+            self.seconds + other.seconds,
+            self.macs + other.macs,
+        )
+
+    def to_dict(self) -> dict[str, float]:
+        """Plain JSON data."""
+        return {
+            "epochs": self.epochs,
+            "evaluations": self.evaluations,
+            "seconds": self.seconds,
+            "macs": self.macs,
+        }
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Work out a candidate's figures.
+
+    Attributes:
+        candidate: What to evaluate.
+        budget: Epochs (or the table's unit) of training; None for the recipe's own.
+        seed: Seed of this evaluation; None derives one from the run's seed and the candidate.
+        split: "validation" is all a search may see; "test" is for the final report only.
+        tags: Free labels, e.g. `{"arm": "random"}`; they are kept in the history and are no part
+            of the identity, so an equal evaluation under another tag is not paid twice.
+    """
+
+    candidate: Candidate
+    budget: float | None = None
+    seed: int | None = None
+    split: Split = "validation"
+    tags: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tags", frozen(self.tags))
+
+    @cached_property
+    def key(self) -> str:
+        """Identity: equal for works that must have equal figures (the evaluator aside)."""
+        identity = [self.candidate.id, self.budget, self.seed, self.split]
+        return f"evaluate:{content_id(identity)}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data that `work_from_dict` reads."""
+        return {
+            "kind": "evaluate",
+            "candidate": self.candidate.to_dict(),
+            "budget": self.budget,
+            "seed": self.seed,
+            "split": self.split,
+            "tags": plain(self.tags),
+        }
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+@dataclass(frozen=True, init=False)
+class Call:
+    """Let a session do one step; `Call("supernet", "train", epochs=1)`.
+
+    Attributes:
+        session: Name of the session, one of the strategy's `sessions`.
+        method: What it is asked to do.
+        arguments: JSON-able keyword arguments.
+    """
+
+    session: str
+    method: str
+    arguments: Mapping[str, Any]
+
+    def __init__(self, session: str, method: str, /, **arguments: Any) -> None:
+        object.__setattr__(self, "session", session)
+        object.__setattr__(self, "method", method)
+        object.__setattr__(self, "arguments", frozen(arguments))
+
+    @cached_property
+    def key(self) -> str:
+        """What was asked; two equal calls in a row are still two calls."""
+        text = canonical_json([self.session, self.method, self.arguments])
+        return f"call:{content_id(text)}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data that `work_from_dict` reads."""
+        return {
+            "kind": "call",
+            "session": self.session,
+            "method": self.method,
+            "arguments": plain(self.arguments),
+        }
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return work_from_dict, (self.to_dict(),)
+
+
+Work: TypeAlias = Evaluate | Call
+
+
+def work_from_dict(data: Mapping[str, Any]) -> Work:
+    """The work that `to_dict` described."""
+    if data["kind"] == "call":
+        return Call(data["session"], data["method"], **data["arguments"])
+    return Evaluate(
+        Candidate.from_dict(data["candidate"]),
+        data["budget"],
+        data["seed"],
+        data["split"],
+        data.get("tags", {}),
+    )
+
+
+@dataclass(frozen=True)
+class Start:
+    """Begin these works and go on at once; their outcomes come through `Next`."""
+
+    works: Sequence[Work]
+
+
+@dataclass(frozen=True)
+class Next:
+    """Wait for whichever started work is done first."""
+
+
+Request: TypeAlias = Sequence[Work] | Start | Next
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a work.
+
+    Attributes:
+        work: The work.
+        status: "ok", or "failed" (diverged, out of memory, too slow, crashed).
+        figures: Metric name to finite number (see `nas.core.objective.METRICS`).
+        value: A call's answer, JSON-able; None for evaluations.
+        curve: Figure name to its value after each epoch.
+        error: Why it failed, in one line; empty if it did not.
+        spent: What it cost.
+    """
+
+    work: Work
+    status: Literal["ok", "failed"] = "ok"
+    figures: Mapping[str, float] = field(default_factory=dict)
+    value: Any = None
+    curve: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    error: str = ""
+    spent: Spent = field(default_factory=Spent)
+
+    @property
+    def ok(self) -> bool:
+        """Whether there are figures (or an answer)."""
+        return self.status == "ok"
+
+    @property
+    def candidate(self) -> Candidate:
+        """The evaluated candidate.
+
+        Raises:
+            TypeError: The work was a call to a session.
+        """
+        if not isinstance(self.work, Evaluate):
+            raise TypeError("a call has no candidate")
+        return self.work.candidate
+
+    @property
+    def budget(self) -> float | None:
+        """The evaluation's budget."""
+        return self.work.budget if isinstance(self.work, Evaluate) else None
