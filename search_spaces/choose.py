@@ -12,29 +12,31 @@ from torch.nn import functional
 
 from nas.core.errors import SpaceError
 from search_spaces.edges import Edge
-from search_spaces.layers import EVALUATION, SEARCH, Form, Zero
+from search_spaces.layers import Form, Zero
+from search_spaces.supernet import EDGES, Mixture
 
-__all__ = ["Choose", "Fixed", "Make", "Mixed", "MixedEdge", "Row", "channel_shuffle"]
+__all__ = ["Build", "Choose", "Fixed", "Mixed", "MixedEdge", "channel_shuffle"]
 
-Make: TypeAlias = Callable[[str, int, int, Form], nn.Module]
-"""Builds an operation from name, channels, stride and form."""
-
-Row: TypeAlias = Sequence[Tensor]
-"""Mixture weights of one edge, one scalar per operation."""
+Build: TypeAlias = Callable[[str, int, int, Form], nn.Module]
+"""Builds a module from name, channels, stride and form."""
 
 
 class Choose(ABC):
-    """Decides what a builder puts on an edge.
+    """Decides what a builder puts on each edge.
 
     Attributes:
-        form: Use of batch normalisation in the network being built.
+        search: Whether the network has the batch normalisations of a supernet.
     """
 
-    form: Form
+    search: bool
 
     @abstractmethod
-    def edge(self, edge: Edge, make: Make, channels: int, stride: int) -> nn.Module | None:
-        """Build the module of an edge in one cell, or return None if there is no such edge."""
+    def names(self, edges: Sequence[Edge]) -> dict[str, str]:
+        """Edge to a name that ``build`` understands; edges left out do not exist."""
+
+    @abstractmethod
+    def build(self, operation: Build) -> Build:
+        """Turn the space's builder of operations into a builder of edges."""
 
 
 class Fixed(Choose):
@@ -42,16 +44,18 @@ class Fixed(Choose):
 
     Args:
         operations: Edge name to operation; other edges do not exist.
-        form: ``EVALUATION``, or ``SEARCH`` for a network comparable with a supernet's part.
+        search: Build it in the form of a supernet, to be compared with one.
     """
 
-    def __init__(self, operations: Mapping[str, str], form: Form = EVALUATION) -> None:
-        self.operations = dict(operations)
-        self.form = form
+    def __init__(self, operations: Mapping[str, str], *, search: bool = False) -> None:
+        self.operations = {edge: name for edge, name in operations.items() if name != "none"}
+        self.search = search
 
-    def edge(self, edge: Edge, make: Make, channels: int, stride: int) -> nn.Module | None:
-        operation = self.operations.get(edge.name)
-        return None if operation is None else make(operation, channels, stride, self.form)
+    def names(self, edges: Sequence[Edge]) -> dict[str, str]:
+        return self.operations
+
+    def build(self, operation: Build) -> Build:
+        return operation
 
 
 class Mixed(Choose):
@@ -60,24 +64,65 @@ class Mixed(Choose):
     Args:
         partial: The operations see ``1 / partial`` of the channels, the others pass by
             (PC-DARTS, section 3.1); 1 for DARTS.
+
+    Attributes:
+        weights: Where the edges find the mixture of the forward pass at hand.
     """
 
-    form = SEARCH
+    search = True
 
     def __init__(self, partial: int = 1) -> None:
-        if partial < 1:
-            raise SpaceError(f"operations see 1/K of the channels with K >= 1, got {partial}")
         self.partial = partial
+        self.weights = CurrentMixture()
+        self._edges: dict[str, Edge] = {}
 
-    def edge(self, edge: Edge, make: Make, channels: int, stride: int) -> nn.Module:
-        if channels % self.partial:
-            raise SpaceError(
-                f"{channels} channels do not divide by {self.partial}",
-                f"use channels that are a multiple of {self.partial}",
-            )
-        inner = channels // self.partial
-        operations = {name: make(name, inner, stride, self.form) for name in edge.operations}
-        return MixedEdge(edge, operations, self.partial, stride)
+    def names(self, edges: Sequence[Edge]) -> dict[str, str]:
+        self._edges = {edge.name: edge for edge in edges}
+        return {name: name for name in self._edges}
+
+    def build(self, operation: Build) -> Build:
+        def mixed(name: str, channels: int, stride: int, form: Form) -> nn.Module:
+            edge = self._edges[name]
+            if channels % self.partial:
+                raise SpaceError(
+                    f"{channels} channels do not divide by {self.partial}",
+                    f"use channels that are a multiple of {self.partial}",
+                )
+            inner = channels // self.partial
+            operations = {name: operation(name, inner, stride, form) for name in edge.operations}
+            return MixedEdge(edge, operations, self.weights, self.partial, stride)
+
+        return mixed
+
+
+class CurrentMixture:
+    """A mixture taken apart into scalars, shared by the edges of one supernet.
+
+    It is filled for the length of a forward pass, so that the network that the edges are part of
+    needs to know nothing of mixtures.
+    """
+
+    def __init__(self) -> None:
+        self._rows: dict[str, list[tuple[Tensor, ...]]] = {}
+        self._edges: dict[str, tuple[Tensor, ...]] = {}
+
+    def set(self, mixture: Mixture) -> None:
+        """Take a mixture; an empty one clears."""
+        self._rows = {g: [r.unbind() for r in t.unbind()] for g, t in mixture.items() if t.ndim > 1}
+        self._edges = {
+            name.removesuffix(EDGES): table.unbind()
+            for name, table in mixture.items()
+            if name.endswith(EDGES)
+        }
+
+    def row(self, edge: Edge) -> tuple[Tensor, ...]:
+        """One scalar per operation of the edge."""
+        return self._rows[edge.group][edge.row]
+
+    def of_edge(self, edge: Edge) -> Tensor | None:
+        """The weight of the whole edge, if edges have one."""
+        weights = self._edges.get(edge.group)
+        return None if weights is None else weights[edge.row]
 
 
 def channel_shuffle(x: Tensor, groups: int) -> Tensor:
@@ -96,36 +141,38 @@ class MixedEdge(nn.Module):
     """
 
     def __init__(
-        self, edge: Edge, operations: Mapping[str, nn.Module], partial: int, stride: int
+        self,
+        edge: Edge,
+        operations: Mapping[str, nn.Module],
+        weights: CurrentMixture,
+        partial: int,
+        stride: int,
     ) -> None:
         super().__init__()
         self.edge = edge
         self.operations = nn.ModuleDict(operations)
+        self.weights = weights
         self.partial = partial
         self.stride = stride
         self.zero = Zero(stride)
 
-    def forward(self, x: Tensor, weights: Row) -> Tensor:
-        """Mix.
-
-        Args:
-            x: The source state ``(B, C, H, W)``.
-            weights: One scalar per operation of the edge.
-
-        Returns:
-            The mixture ``(B, C, ceil(H / stride), ceil(W / stride))``.
-        """
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, C, H, W)`` to the mixture ``(B, C, ceil(H / stride), ceil(W / stride))``."""
         if self.partial == 1:
-            return self._mix(x, weights)
-        inner = x.shape[1] // self.partial
-        mixed, passing = self._mix(x[:, :inner], weights), x[:, inner:]
-        if self.stride > 1:
-            passing = functional.max_pool2d(passing, 2, 2, ceil_mode=True)
-        return channel_shuffle(torch.cat([mixed, passing], dim=1), self.partial)
+            y = self._mix(x)
+        else:
+            inner = x.shape[1] // self.partial
+            passing = x[:, inner:]
+            if self.stride > 1:
+                passing = functional.max_pool2d(passing, 2, 2, ceil_mode=True)
+            y = channel_shuffle(torch.cat([self._mix(x[:, :inner]), passing], dim=1), self.partial)
+        weight = self.weights.of_edge(self.edge)
+        return y if weight is None else weight * y
 
-    def _mix(self, x: Tensor, weights: Row) -> Tensor:
+    def _mix(self, x: Tensor) -> Tensor:
         total: Tensor | None = None
-        for weight, name in zip(weights, self.edge.operations, strict=True):
+        row = self.weights.row(self.edge)
+        for weight, name in zip(row, self.edge.operations, strict=True):
             if name == "none" or name not in self.operations:
                 continue  # adds nothing, whatever its weight
             term = weight * self.operations[name](x)

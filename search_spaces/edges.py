@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Edge", "cell_edges", "edge_name"]
+__all__ = ["Edge", "cell_edges", "edge_name", "split_edge"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,13 @@ class Edge:
 def edge_name(group: str, node: int, source: int) -> str:
     """Return the name of an edge, ``group/node<-source``."""
     return f"{group}/{node}<-{source}"
+
+
+def split_edge(name: str) -> tuple[str, int, int]:
+    """Return group, node and source of an edge's name."""
+    group, _, rest = name.rpartition("/")
+    node, _, source = rest.partition("<-")
+    return group, int(node), int(source)
 
 
 def cell_edges(

@@ -6,6 +6,7 @@ so inputs of any size pass through the reductions of a network.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,9 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 __all__ = [
-    "EVALUATION",
-    "SEARCH",
     "AuxiliaryHead",
+    "CellNodes",
     "DilatedConv",
     "DropPath",
     "FactorizedReduce",
@@ -26,7 +26,9 @@ __all__ = [
     "ResidualReduction",
     "SeparableConv",
     "Zero",
+    "form_of",
     "norm",
+    "set_drop_path",
 ]
 
 
@@ -46,11 +48,15 @@ class Form:
     pools: bool
 
 
-EVALUATION = Form(affine=True, running=True, pools=False)
-"""The form of a network that is trained on its own (DARTS, section 3.1.2)."""
 
-SEARCH = Form(affine=False, running=False, pools=True)
-"""The form inside a supernet, where learnt scales would hide an operation's mixture weight."""
+def form_of(search: bool) -> Form:
+    """Return the form of a network.
+
+    Args:
+        search: True inside a supernet, where learnt scales would hide an operation's mixture
+            weight; False for a network that is trained on its own (DARTS, section 3.1.2).
+    """
+    return Form(affine=not search, running=not search, pools=search)
 
 
 def norm(channels: int, form: Form, *, affine: bool | None = None) -> nn.BatchNorm2d:
@@ -212,6 +218,58 @@ class DropPath(nn.Module):
         keep = 1.0 - self.p
         mask = torch.empty((x.shape[0], 1, 1, 1), dtype=x.dtype, device=x.device)
         return x * (mask.bernoulli_(keep) / keep)
+
+
+def set_drop_path(network: nn.Module, p: float) -> None:
+    """Set the probability of every ``DropPath`` of a network.
+
+    Raises:
+        ValueError: ``p`` is not in [0, 1).
+    """
+    if not 0.0 <= p < 1.0:
+        raise ValueError(f"drop-path probability must be in [0, 1), got {p}")
+    for module in network.modules():
+        if isinstance(module, DropPath):
+            module.p = p
+
+
+class CellNodes(nn.Module):
+    """The edges into the nodes of one cell.
+
+    Args:
+        nodes: Indices of the nodes, in order.
+        edges: ``(node, source)`` to the module on that edge; sources count the cell's inputs and
+            then its nodes.
+    """
+
+    def __init__(self, nodes: Sequence[int], edges: Mapping[tuple[int, int], nn.Module]) -> None:
+        super().__init__()
+        self.drop_path = DropPath()
+        self.edges = nn.ModuleDict({f"{node}_{source}": m for (node, source), m in edges.items()})
+        self.sources = [[source for at, source in edges if at == node] for node in nodes]
+        self.nodes = list(nodes)
+
+    def forward(self, states: list[Tensor]) -> list[Tensor]:
+        """Compute the nodes one after another from the cell's inputs.
+
+        Returns:
+            The input states followed by one state per node; a node that nothing enters is zero.
+        """
+        states = list(states)
+        for node, sources in zip(self.nodes, self.sources, strict=True):
+            total: Tensor | None = None
+            for source in sources:
+                y = self._edge(f"{node}_{source}", states[source])
+                total = y if total is None else total + y
+            states.append(torch.zeros_like(states[-1]) if total is None else total)
+        return states
+
+    def _edge(self, key: str, x: Tensor) -> Tensor:
+        module = self.edges[key]
+        y: Tensor = module(x)
+        # A dropped identity would cut the only path that always carries signal and gradient.
+        dropped: Tensor = y if isinstance(module, nn.Identity) else self.drop_path(y)
+        return dropped
 
 
 class ResidualReduction(nn.Module):

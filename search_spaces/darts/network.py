@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
 
-from search_spaces.choose import Choose
 from search_spaces.darts.operations import build_operation
-from search_spaces.darts.plan import CellPlan, auxiliary_cell, is_large, plan_cells
-from search_spaces.edges import Edge
-from search_spaces.layers import AuxiliaryHead, FactorizedReduce, Form, ReLUConvNorm, norm
-from search_spaces.macro import CellNetwork, CellNodes, InputShape, Logits, check_input
-from search_spaces.plain import CellWeights
+from search_spaces.darts.plan import CELL_NODES, CellPlan, auxiliary_cell, is_large, plan_cells
+from search_spaces.edges import split_edge
+from search_spaces.layers import (
+    AuxiliaryHead,
+    CellNodes,
+    FactorizedReduce,
+    Form,
+    ReLUConvNorm,
+    form_of,
+    norm,
+    set_drop_path,
+)
 
 __all__ = ["Cell", "DartsNetwork", "LargeStem", "SmallStem"]
 
@@ -53,75 +59,109 @@ class LargeStem(nn.Module):
 class Cell(nn.Module):
     """A normal or reduction cell: two inputs, four nodes, output the nodes' concatenation."""
 
-    def __init__(self, plan: CellPlan, edges: Sequence[Edge], choose: Choose) -> None:
+    def __init__(
+        self,
+        plan: CellPlan,
+        operations: Mapping[str, str],
+        form: Form,
+        build: Callable[[str, int, int, Form], nn.Module],
+    ) -> None:
         super().__init__()
         first, second = plan.inputs
         self.preprocess0: nn.Module = (
-            FactorizedReduce(first, plan.channels, choose.form)
+            FactorizedReduce(first, plan.channels, form)
             if plan.halve_first
-            else ReLUConvNorm(first, plan.channels, 1, 1, choose.form)
+            else ReLUConvNorm(first, plan.channels, 1, 1, form)
         )
-        self.preprocess1 = ReLUConvNorm(second, plan.channels, 1, 1, choose.form)
-        strides = [plan.stride(source) for source in range(1 + max(e.source for e in edges))]
-        self.nodes = CellNodes(edges, choose, build_operation, plan.channels, strides)
+        self.preprocess1 = ReLUConvNorm(second, plan.channels, 1, 1, form)
+        edges: dict[tuple[int, int], nn.Module] = {}
+        for name, operation in operations.items():
+            group, node, source = split_edge(name)
+            if group == plan.group:
+                module = build(operation, plan.channels, plan.stride(source), form)
+                edges[node, source] = module
+        self.inner = CellNodes(range(CELL_NODES), edges)
 
-    def forward(self, first: Tensor, second: Tensor, weights: CellWeights | None) -> Tensor:
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Map the outputs of the two cells before to ``(B, 4 * channels, H', W')``."""
-        states = self.nodes([self.preprocess0(first), self.preprocess1(second)], weights)
+        states = self.inner([self.preprocess0(first), self.preprocess1(second)])
         return torch.cat(states[2:], dim=1)
 
 
-class DartsNetwork(CellNetwork):
+class DartsNetwork(nn.Module):
     """Stem, cells, global average pooling, linear classifier (DARTS, section 3.1).
 
     Inputs of at least 128 x 128 pixels get the ImageNet stem, smaller ones the CIFAR stem.
 
     Args:
-        choose: ``Fixed(operations)`` for an architecture, ``Mixed()`` for the plain supernet.
-        edges: The edges of both kinds of cells.
+        operations: Edge name to what lies on it, a name that ``build`` understands.
         input_shape: Channels, height, width.
         num_classes: Number of logits.
         channels: Channels of the first cell's states, >= 2.
         layers: Number of cells, >= 1.
         auxiliary: Add the auxiliary head, behind the second reduction cell.
+        search: Use the form of batch normalisation that supernets have.
+        build: Builds the module of an edge from name, channels, stride and form.
+
+    Attributes:
+        arguments: The arguments, except ``build``.
     """
 
     def __init__(
         self,
-        choose: Choose,
-        edges: Sequence[Edge],
-        input_shape: InputShape,
+        operations: Mapping[str, str],
+        input_shape: tuple[int, int, int],
         num_classes: int,
         *,
         channels: int,
         layers: int,
         auxiliary: bool = False,
+        search: bool = False,
+        build: Callable[[str, int, int, Form], nn.Module] = build_operation,
     ) -> None:
         super().__init__()
-        check_input(input_shape, num_classes)
+        self.arguments: dict[str, object] = {
+            "operations": dict(operations),
+            "input_shape": tuple(input_shape),
+            "num_classes": num_classes,
+            "channels": channels,
+            "layers": layers,
+            "auxiliary": auxiliary,
+            "search": search,
+        }
+        form = form_of(search)
         large = is_large(input_shape)
         plans = plan_cells(channels, layers, large=large)
         stem = LargeStem if large else SmallStem
-        self.stem: nn.Module = stem(input_shape[0], plans[0].inputs[1], choose.form)
-        self.cells = nn.ModuleList(
-            Cell(plan, [edge for edge in edges if edge.group == plan.group], choose)
-            for plan in plans
-        )
+        self.stem: nn.Module = stem(input_shape[0], plans[0].inputs[1], form)
+        self.cells = nn.ModuleList(Cell(plan, operations, form, build) for plan in plans)
         self.auxiliary_index = auxiliary_cell(layers)
         self.auxiliary_head: nn.Module | None = None
         if auxiliary:
             halvings = sum(p.group == "reduce" for p in plans[: self.auxiliary_index + 1])
-            size = [-(-side // 2 ** (halvings + 3 * large)) for side in input_shape[1:]]
+            height, width = (-(-s // 2 ** (halvings + 3 * large)) for s in input_shape[1:])
             outputs = plans[self.auxiliary_index].outputs
-            self.auxiliary_head = AuxiliaryHead(outputs, (size[0], size[1]), num_classes)
+            self.auxiliary_head = AuxiliaryHead(outputs, (height, width), num_classes)
         self.classifier = nn.Linear(plans[-1].outputs, num_classes)
 
-    def compute(self, x: Tensor, weights: CellWeights | None) -> Logits:
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Map images ``(B, C, H, W)`` to logits ``(B, classes)``.
+
+        In train mode a network with an auxiliary head returns ``(logits, auxiliary logits)``.
+        """
         first, second = self.stem(x)
         auxiliary: Tensor | None = None
         for index, cell in enumerate(self.cells):
-            first, second = second, cell(first, second, weights)
+            first, second = second, cell(first, second)
             if self.training and self.auxiliary_head is not None and index == self.auxiliary_index:
                 auxiliary = self.auxiliary_head(second)
         logits: Tensor = self.classifier(second.mean((2, 3)))
         return logits if auxiliary is None else (logits, auxiliary)
+
+    def set_drop_path(self, p: float) -> None:
+        """Drop every edge but identities for a sample with probability ``p``, in train mode.
+
+        Raises:
+            ValueError: ``p`` is not in [0, 1).
+        """
+        set_drop_path(self, p)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from torch import nn
 
-from nas.core.errors import SpaceError
 from search_spaces.layers import (
     DilatedConv,
     FactorizedReduce,
@@ -32,7 +31,7 @@ def build_operation(name: str, channels: int, stride: int, form: Form) -> nn.Mod
         A module from ``(B, channels, H, W)`` to ``(B, channels, ceil(H / stride), ...)``.
 
     Raises:
-        SpaceError: The name is not one of the above.
+        ValueError: The name is not one of the above.
     """
     match name.split("_"):
         case ["none"]:
@@ -47,4 +46,4 @@ def build_operation(name: str, channels: int, stride: int, form: Form) -> nn.Mod
             return SeparableConv(channels, int(kernel[0]), stride, form)
         case ["dil", "conv", "3x3" | "5x5" as kernel]:
             return DilatedConv(channels, int(kernel[0]), stride, form)
-    raise SpaceError(f"unknown operation {name!r} of a DARTS cell")
+    raise ValueError(f"unknown operation {name!r} of a DARTS cell")

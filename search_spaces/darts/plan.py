@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nas.core.errors import SpaceError
-
-__all__ = ["CELL_NODES", "LARGE_INPUT", "CellPlan", "auxiliary_cell", "is_large", "plan_cells"]
+__all__ = ["CELL_NODES", "LARGE_INPUT", "STEM_MULTIPLIER", "CellPlan", "auxiliary_cell", "is_large", "plan_cells"]
 
 CELL_NODES = 4
 """Intermediate nodes of a cell; its output is their concatenation."""
@@ -14,7 +12,8 @@ CELL_NODES = 4
 LARGE_INPUT = 128
 """Images at least this high and wide get the ImageNet stem, which divides the size by 8."""
 
-_STEM_MULTIPLIER = 3
+STEM_MULTIPLIER = 3
+"""Channels of the CIFAR stem, in units of the first cell's."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +55,8 @@ def plan_cells(channels: int, layers: int, *, large: bool) -> tuple[CellPlan, ..
         layers: Number of cells, at least 1.
         large: Whether the network has the ImageNet stem (stems of ``channels`` channels at 1/4
             and 1/8 of the size) or the CIFAR stem (3 x ``channels`` at full size).
-
-    Raises:
-        SpaceError: An argument is out of range.
     """
-    if channels < 2 or layers < 1:
-        raise SpaceError(f"a network needs channels >= 2 and layers >= 1, got {channels}, {layers}")
-    before = last = channels if large else _STEM_MULTIPLIER * channels
+    before = last = channels if large else STEM_MULTIPLIER * channels
     halve_first = large
     cells = []
     for index in range(layers):

@@ -2,56 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
 
-from nas.core.errors import SpaceError
-from search_spaces.choose import Choose
-from search_spaces.edges import Edge
-from search_spaces.layers import ResidualReduction, norm
-from search_spaces.macro import CellNetwork, CellNodes, InputShape, check_input
+from search_spaces.edges import split_edge
+from search_spaces.layers import (
+    CellNodes,
+    Form,
+    ResidualReduction,
+    form_of,
+    norm,
+    set_drop_path,
+)
 from search_spaces.nasbench201.operations import build_operation
-from search_spaces.plain import CellWeights
 
-__all__ = ["STAGES", "NasBench201Network"]
+__all__ = ["NODES", "STAGES", "NasBench201Network"]
 
 STAGES = 3
 """Stages of equal resolution; each has twice the channels of the one before."""
 
+NODES = (1, 2, 3)
+"""The nodes of a cell that have incoming edges; node 0 is the input, node 3 the output."""
 
-class NasBench201Network(CellNetwork):
+
+class NasBench201Network(nn.Module):
     """Stem, three stages of cells with residual blocks between, classifier (section 2.1).
 
-    Only the cells depend on the form: stem, residual blocks and the last normalisation are
-    affine in a supernet, too.
+    Only the cells depend on the form of batch normalisation: stem, residual blocks and the last
+    normalisation are affine in a supernet, too.
 
     Args:
-        choose: ``Fixed(operations)`` for an architecture, ``Mixed()`` for the plain supernet.
-        edges: The six edges of the cell.
+        operations: Edge name to what lies on it, a name that ``build`` understands.
         input_shape: Channels, height, width.
         num_classes: Number of logits.
         channels: Channels of the first stage, >= 1.
         layers: Cells per stage, >= 1.
+        search: Use the form of batch normalisation that supernets have.
+        build: Builds the module of an edge from name, channels, stride and form.
+
+    Attributes:
+        arguments: The arguments, except ``build``.
     """
 
     def __init__(
         self,
-        choose: Choose,
-        edges: Sequence[Edge],
-        input_shape: InputShape,
+        operations: Mapping[str, str],
+        input_shape: tuple[int, int, int],
         num_classes: int,
         *,
         channels: int,
         layers: int,
+        search: bool = False,
+        build: Callable[[str, int, int, Form], nn.Module] = build_operation,
     ) -> None:
         super().__init__()
-        check_input(input_shape, num_classes)
-        if channels < 1 or layers < 1:
-            raise SpaceError(f"a network needs channels and layers >= 1, got {channels}, {layers}")
-        outside = replace(choose.form, affine=True)
+        self.arguments: dict[str, object] = {
+            "operations": dict(operations),
+            "input_shape": tuple(input_shape),
+            "num_classes": num_classes,
+            "channels": channels,
+            "layers": layers,
+            "search": search,
+        }
+        inside = form_of(search)
+        outside = Form(affine=True, running=inside.running, pools=False)
         self.stem = nn.Conv2d(input_shape[0], channels, 3, padding=1, bias=False)
         self.stem_norm = norm(channels, outside)
         self.blocks = nn.ModuleList()
@@ -60,14 +76,26 @@ class NasBench201Network(CellNetwork):
                 self.blocks.append(ResidualReduction(channels, 2 * channels, outside))
                 channels *= 2
             for _ in range(layers):
-                cell = CellNodes(edges, choose, build_operation, channels, [1] * len(edges))
-                self.blocks.append(cell)
+                edges: dict[tuple[int, int], nn.Module] = {}
+                for name, operation in operations.items():
+                    _, node, source = split_edge(name)
+                    edges[node, source] = build(operation, channels, 1, inside)
+                self.blocks.append(CellNodes(NODES, edges))
         self.last_norm = norm(channels, outside)
         self.classifier = nn.Linear(channels, num_classes)
 
-    def compute(self, x: Tensor, weights: CellWeights | None) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
+        """Map images ``(B, C, H, W)`` to logits ``(B, classes)``."""
         x = self.stem_norm(self.stem(x))
         for block in self.blocks:
-            x = block([x], weights)[-1] if isinstance(block, CellNodes) else block(x)
+            x = block([x])[-1] if isinstance(block, CellNodes) else block(x)
         logits: Tensor = self.classifier(torch.relu(self.last_norm(x)).mean((2, 3)))
         return logits
+
+    def set_drop_path(self, p: float) -> None:
+        """Drop every edge but identities for a sample with probability ``p``, in train mode.
+
+        Raises:
+            ValueError: ``p`` is not in [0, 1).
+        """
+        set_drop_path(self, p)

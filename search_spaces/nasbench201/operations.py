@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from torch import nn
 
-from nas.core.errors import SpaceError
 from search_spaces.layers import Form, Pool, ReLUConvNorm, Zero
 
 __all__ = ["build_operation"]
@@ -25,10 +24,10 @@ def build_operation(name: str, channels: int, stride: int, form: Form) -> nn.Mod
         A module that keeps the shape ``(B, channels, H, W)``.
 
     Raises:
-        SpaceError: The name is not one of the above, or the stride is not 1.
+        ValueError: The name is not one of the above, or the stride is not 1.
     """
     if stride != 1:
-        raise SpaceError(f"a NAS-Bench-201 cell has stride 1, got {stride}")
+        raise ValueError(f"a NAS-Bench-201 cell has stride 1, got {stride}")
     match name:
         case "none":
             return Zero(stride)
@@ -40,4 +39,4 @@ def build_operation(name: str, channels: int, stride: int, form: Form) -> nn.Mod
             return ReLUConvNorm(channels, channels, 3, stride, form)
         case "avg_pool_3x3":
             return Pool("avg", channels, stride, replace(form, pools=False))
-    raise SpaceError(f"unknown operation {name!r} of a NAS-Bench-201 cell")
+    raise ValueError(f"unknown operation {name!r} of a NAS-Bench-201 cell")
