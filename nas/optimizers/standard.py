@@ -1,0 +1,62 @@
+"""Settings of the optimizers that torch itself provides; torch-free."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from nas.optimizers.member import Member, Settings
+
+
+class SgdSettings(Settings):
+    """Stochastic gradient descent; weight decay is added to the gradient.
+
+    Attributes:
+        momentum: Share of the last update that is kept, 0 up to 1.
+        nesterov: Look ahead along the momentum.
+    """
+
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    nesterov: bool = False
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> SgdSettings:
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov needs a momentum above 0")
+        return self
+
+
+class AdamSettings(Settings):
+    """Adam (Kingma and Ba, 2015); weight decay is added to the gradient.
+
+    Attributes:
+        beta1: Decay of the mean of gradients, 0 up to 1.
+        beta2: Decay of the mean of squared gradients, 0 up to 1.
+        epsilon: Added to the root in the denominator.
+    """
+
+    learning_rate: float = Field(default=1e-3, gt=0)
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    beta2: float = Field(default=0.999, ge=0, lt=1)
+    epsilon: float = Field(default=1e-8, gt=0)
+
+
+class AdamwSettings(AdamSettings):
+    """AdamW (Loshchilov and Hutter, 2019): the decay acts on the weights, not the gradient."""
+
+    weight_decay: float = Field(default=0.01, ge=0)
+
+
+class NadamwSettings(AdamwSettings):
+    """NAdam (Dozat, 2016) with decoupled weight decay.
+
+    Attributes:
+        momentum_decay: How fast the momentum schedule of the paper rises to `beta1`.
+    """
+
+    momentum_decay: float = Field(default=4e-3, ge=0)
+
+
+SGD = Member(SgdSettings, "nas.optimizers.torch_members:sgd")
+ADAM = Member(AdamSettings, "nas.optimizers.torch_members:adam")
+ADAMW = Member(AdamwSettings, "nas.optimizers.torch_members:adamw")
+NADAMW = Member(NadamwSettings, "nas.optimizers.torch_members:nadamw")

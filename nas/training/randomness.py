@@ -1,0 +1,61 @@
+"""All chance of training comes from here: seeds derived by name, and their generators.
+
+Nothing draws from the global generators except inside `seeded`, which gives them back as
+they were.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+def derive(seed: int, *parts: str | int) -> int:
+    """A seed for the purpose named by `parts`: 63 bits, independent for different parts."""
+    text = "\0".join([str(seed), *map(str, parts)])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def generator(seed: int, *parts: str | int, device: torch.device | str = "cpu") -> torch.Generator:
+    """A generator on `device`, seeded by `derive`."""
+    made = torch.Generator(device=device)
+    made.manual_seed(derive(seed, *parts))
+    return made
+
+
+@contextmanager
+def seeded(
+    seed: int, *parts: str | int, device: torch.device | str = "cpu"
+) -> Iterator[None]:
+    """Seed torch's global generators (of the host and `device`) for a while.
+
+    For what draws from them and takes no generator: initial weights, dropout, drop-path.
+    """
+    with torch.random.fork_rng(devices=_accelerators(device)):
+        torch.manual_seed(derive(seed, *parts))
+        yield
+
+
+def global_state(device: torch.device | str) -> list[torch.Tensor]:
+    """States of the global generators of the host and, if it has one, of `device`."""
+    states = [torch.get_rng_state()]
+    if torch.device(device).type == "cuda":
+        states.append(torch.cuda.get_rng_state(device))
+    return states
+
+
+def set_global_state(states: list[torch.Tensor], device: torch.device | str) -> None:
+    """Undo of `global_state`."""
+    torch.set_rng_state(states[0])
+    if len(states) > 1:
+        torch.cuda.set_rng_state(states[1], device)
+
+
+def _accelerators(device: torch.device | str) -> list[torch.device]:
+    device = torch.device(device)
+    if device.type != "cuda":
+        return []
+    return [torch.device("cuda", torch.cuda.current_device()) if device.index is None else device]

@@ -1,0 +1,191 @@
+"""How a network is trained, as plain checked settings; torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from nas.core.architecture import Recipe
+from nas.core.canonical import plain
+from nas.core.registry import Registry
+from nas.optimizers import OPTIMIZERS, settings_model
+from nas.optimizers.member import checked
+from nas.training.schedules import SCHEDULES
+
+if TYPE_CHECKING:
+    from nas.training.data.dataset import DataSet
+
+Setting = bool | int | float | str
+
+
+class TrainingRecipe(BaseModel):
+    """Settings of one training.
+
+    Attributes:
+        epochs: Passes over the training images; a search's budget overrides it.
+        batch_size: Images a step.
+        optimizer: A member of `nas.optimizers.OPTIMIZERS`.
+        optimizer_settings: Its settings beside the next two, e.g. `{"momentum": 0.9}`.
+        learning_rate: Step size at its highest.
+        weight_decay: As the optimizer means it.
+        schedule: A member of `nas.training.schedules.SCHEDULES`.
+        schedule_settings: Its settings.
+        warmup_epochs: Epochs in which the rate rises; fractions count.
+        clip_norm: Largest norm of the gradient of all weights, or None.
+        label_smoothing: Share of the target spread evenly over all classes.
+        ema_decay: Decay of the moving average of the weights that is measured and kept, or None
+            for the weights themselves. It is lower in the first steps: (1 + t) / (10 + t).
+        drop_path: Chance of dropping a path at the end of training, rising linearly from 0.
+        auxiliary_weight: Weight of the loss of an auxiliary head, where the network has one.
+        flip: Mirror half of the images left to right; wrong for digits and letters.
+        crop_padding: Shift images by up to so many pixels.
+        cutout: Side of the erased square, 0 for none.
+        mixup: Both parameters of the Beta distribution of blends, 0 for none.
+        precision: "auto" is bfloat16 where the device is fast with it, else float32.
+        channels_last: Memory layout of convolutions; faster on CPU and on tensor cores.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    epochs: int = Field(default=20, ge=1)
+    batch_size: int = Field(default=64, ge=1)
+    optimizer: str = "sgd"
+    optimizer_settings: dict[str, Setting] = Field(default_factory=dict)
+    learning_rate: float = Field(default=0.05, gt=0)
+    weight_decay: float = Field(default=3e-4, ge=0)
+    schedule: str = "cosine"
+    schedule_settings: dict[str, Setting] = Field(default_factory=dict)
+    warmup_epochs: float = Field(default=0.0, ge=0)
+    clip_norm: float | None = Field(default=5.0, gt=0)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    ema_decay: float | None = Field(default=None, gt=0, lt=1)
+    drop_path: float = Field(default=0.0, ge=0, lt=1)
+    auxiliary_weight: float = Field(default=0.0, ge=0)
+    flip: bool = False
+    crop_padding: int = Field(default=0, ge=0, le=64)
+    cutout: int = Field(default=0, ge=0)
+    mixup: float = Field(default=0.0, ge=0)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    channels_last: bool = True
+
+    @model_validator(mode="after")
+    def _plugins_take_their_settings(self) -> TrainingRecipe:
+        checked(
+            settings_model(self.optimizer), self.all_optimizer_settings(), f"optimizer {self.optimizer!r}"
+        )
+        schedule = SCHEDULES.get(self.schedule)
+        checked(schedule.settings, self.schedule_settings, f"schedule {self.schedule!r}")
+        return self
+
+    def all_optimizer_settings(self) -> dict[str, Any]:
+        """What `nas.optimizers.build` takes."""
+        return {
+            **self.optimizer_settings,
+            "learning_rate": self.learning_rate,
+            "weight_decay": self.weight_decay,
+        }
+
+    def but(self, **settings: Any) -> TrainingRecipe:
+        """This recipe with other settings.
+
+        Raises:
+            ConfigError: A setting is unknown or out of range.
+            PluginError: The optimizer or schedule is unknown.
+        """
+        return TrainingRecipe.from_settings(settings, base=self)
+
+    @classmethod
+    def from_settings(
+        cls, settings: Mapping[str, Any] | Recipe, base: TrainingRecipe | None = None
+    ) -> TrainingRecipe:
+        """The recipe that differs from `base` in `settings`.
+
+        A recipe from a search space may hold a few settings only; the base has the others.
+        Settings of another optimizer or schedule than the base's do not carry over.
+
+        Args:
+            settings: Names and values, or a core recipe.
+            base: What is not named; by default the defaults.
+
+        Raises:
+            ConfigError: A setting is unknown or out of range.
+            PluginError: The optimizer or schedule is unknown.
+        """
+        given = plain(settings.settings if isinstance(settings, Recipe) else settings)
+        start = {} if base is None else base.model_dump()
+        for kind in ("optimizer", "schedule"):
+            if start and given.get(kind, start[kind]) != start[kind]:
+                start[f"{kind}_settings"] = {}
+        return checked(cls, {**start, **given}, "recipe")
+
+    def to_recipe(self) -> Recipe:
+        """As the plain data that candidates carry."""
+        return Recipe(self.model_dump())
+
+
+RECIPES: Registry[TrainingRecipe] = Registry("recipe", "nas.recipes")
+RECIPES.add(
+    "digits",
+    TrainingRecipe(epochs=20, batch_size=64, learning_rate=0.05, crop_padding=1),
+    "small grey images that must not be mirrored",
+)
+RECIPES.add(
+    "images",
+    TrainingRecipe(
+        epochs=50, batch_size=64, learning_rate=0.05, flip=True, crop_padding=4, warmup_epochs=1
+    ),
+    "small colour pictures, tens of epochs",
+)
+RECIPES.add(
+    "darts-cifar10",
+    TrainingRecipe(
+        epochs=600,
+        batch_size=96,
+        optimizer="sgd",
+        optimizer_settings={"momentum": 0.9},
+        learning_rate=0.025,
+        weight_decay=3e-4,
+        schedule="cosine",
+        clip_norm=5.0,
+        drop_path=0.2,
+        auxiliary_weight=0.4,
+        flip=True,
+        crop_padding=4,
+        cutout=16,
+    ),
+    "as published for CIFAR-10 (Liu et al., 2019): 600 epochs",
+)
+RECIPES.add(
+    "darts-imagenet",
+    TrainingRecipe(
+        epochs=250,
+        batch_size=128,
+        optimizer="sgd",
+        optimizer_settings={"momentum": 0.9},
+        learning_rate=0.1,
+        weight_decay=3e-5,
+        schedule="exponential",
+        schedule_settings={"final": 0.97**250},
+        clip_norm=5.0,
+        label_smoothing=0.1,
+        auxiliary_weight=0.4,
+        flip=True,
+        crop_padding=28,
+    ),
+    "as published for ImageNet (Liu et al., 2019), less its colour jitter and random scales",
+)
+
+
+def default_recipe(data: DataSet) -> TrainingRecipe:
+    """A recipe that suits the images: mirrored only if they are in colour, shifted a little."""
+    channels, height, width = data.input_shape
+    if channels == 1:
+        return RECIPES.get("digits").but(crop_padding=max(1, min(height, width) // 8))
+    return RECIPES.get("images").but(crop_padding=max(1, min(height, width) // 8))
+
+
+def known_names() -> dict[str, list[str]]:
+    """Names that the settings `optimizer` and `schedule` accept."""
+    return {"optimizer": OPTIMIZERS.names(), "schedule": SCHEDULES.names()}

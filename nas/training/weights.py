@@ -1,0 +1,56 @@
+"""Trained weights as safetensors files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors.torch
+from torch import nn
+
+from nas.core.errors import DataError, ExportError
+from nas.training.files import write_atomically
+
+
+def save_weights(network: nn.Module, path: Path, metadata: Mapping[str, str] | None = None) -> None:
+    """Write all parameters and buffers of `network` to `path`, whole or not at all.
+
+    Args:
+        network: The network.
+        path: A file in an existing folder, by custom `*.safetensors`.
+        metadata: Text to keep with them, e.g. the architecture's id.
+
+    Raises:
+        ExportError: The file could not be written.
+    """
+    tensors = {
+        name: tensor.detach().cpu().contiguous().clone()
+        for name, tensor in network.state_dict().items()
+    }
+    try:
+        write_atomically(
+            path, lambda name: safetensors.torch.save_file(tensors, name, dict(metadata or {}))
+        )
+    except (OSError, safetensors.SafetensorError) as error:
+        raise ExportError(f"{str(path)!r} cannot be written: {error}", "is there room?") from error
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Give `network` the weights in `path`.
+
+    Raises:
+        DataError: The file is missing or damaged, or belongs to another network.
+    """
+    try:
+        tensors = safetensors.torch.load_file(path)
+    except FileNotFoundError:
+        raise DataError(f"{str(path)!r} does not exist", "check the path") from None
+    except (OSError, safetensors.SafetensorError) as error:
+        raise DataError(f"{str(path)!r} is no weights file: {error}", "write it again") from error
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise DataError(
+            f"{str(path)!r} belongs to another network: {reason}", "build the one it was saved from"
+        ) from None
