@@ -1,0 +1,86 @@
+"""Pictures of event payloads as PNG, for monitors (which may not import this package)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from nas.core.architecture import Architecture
+from nas.export.canvas import Picture, to_png
+from nas.export.charts import draw_bars, draw_heatmap
+from nas.export.front_picture import SEARCH, Dot, draw_front
+from nas.export.picture_files import architecture_picture
+
+
+def painters() -> dict[str, Callable[[Mapping[str, Any]], bytes]]:
+    """Painter name ("alphas", "decision", "cells", "front") to a function of a payload."""
+    return {
+        "alphas": lambda payload: to_png(alphas_picture(payload), 1.5),
+        "decision": lambda payload: to_png(decision_picture(payload), 1.5),
+        "cells": lambda payload: to_png(cells_picture(payload), 1.5),
+        "front": lambda payload: to_png(front_picture(payload), 1.5),
+    }
+
+
+def alphas_picture(payload: Mapping[str, Any]) -> Picture:
+    """The mixture weights of one kind of cell as a heat map; decided edges are framed."""
+    title = f"Mixture weights, {payload['group']}"
+    if "step" in payload:
+        title += f", step {payload['step']}"
+    chosen = {edge: op for edge, op in (payload.get("decided") or {}).items() if op}
+    rows, columns = payload["rows"], payload["columns"]
+    return draw_heatmap(rows, columns, payload["values"], title, chosen)
+
+
+def decision_picture(payload: Mapping[str, Any]) -> Picture:
+    """What each alternative was measured to cost, with intervals."""
+    measured = payload.get("measurements") or {}
+    rows = list(measured.values())
+    if any("mean_difference" in row for row in rows):
+        metric, key, name = "", "mean_difference", "what is lost without it"
+    elif any("error" in row for row in rows):
+        metric, key, name = "error", "error", "error without it"
+    else:
+        metric, key, name = "", "loss", "loss without it"
+    bars = [
+        (str(label), float(row.get(key) or 0.0), abs(float(row.get("confidence") or 0.0)))
+        for label, row in measured.items()
+    ]
+    images = payload.get("images")
+    notes = [f"{images:,} images"] if isinstance(images, int) else []
+    notes += [str(payload["reason"])] if payload.get("reason") else []
+    title = str(payload.get("edge", ""))
+    chosen = str(payload.get("operation") or "")
+    return draw_bars(
+        bars, title=title, note="; ".join(notes)[:90], chosen=chosen, metric=metric, name=name
+    )
+
+
+def cells_picture(payload: Mapping[str, Any]) -> Picture:
+    """The cells of an architecture given as its dictionary."""
+    data = payload["architecture"]
+    return architecture_picture(Architecture(data["space"], data["choices"]))
+
+
+def front_picture(payload: Mapping[str, Any]) -> Picture:
+    """The front of a `front` event or of a parsed `front.json`."""
+    dots = dots_of(payload.get("points") or [])
+    return draw_front(dots, target=target_of(dots))
+
+
+def dots_of(points: list[Mapping[str, Any]]) -> list[Dot]:
+    """Points as dots; a point that does not say so is on the front."""
+    return [
+        Dot(
+            figures=dict(point.get("figures") or {}),
+            arm=str(point.get("arm") or (point.get("tags") or {}).get("arm") or SEARCH),
+            label=str(point.get("label") or ""),
+            front=bool(point.get("front", True)),
+        )
+        for point in points
+    ]
+
+
+def target_of(dots: list[Dot]) -> str:
+    """The error to draw: the validation error if all dots have it, else the test error."""
+    return "error" if not dots or any("error" in dot.figures for dot in dots) else "test_error"
