@@ -1,6 +1,7 @@
 """What a search proposes: architectures, training recipes, and candidates made of both.
 
-All are immutable, compare by content and carry a content hash as `id`.
+All are immutable, carry a content hash as `id` and compare by it (Python's own
+comparison would call `True`, `1` and `1.0` equal).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ FORMAT: Final = 1
 """Version of `architecture.json` and `front.json`; a reader refuses newer ones."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Architecture:
     """A value for every active choice of a space.
 
@@ -49,6 +50,9 @@ class Architecture:
             "id": self.id,
         }
 
+    def __eq__(self, other: object) -> bool:
+        return self.id == other.id if isinstance(other, Architecture) else NotImplemented
+
     def __hash__(self) -> int:
         return hash(self.id)
 
@@ -75,7 +79,7 @@ def read_envelope(data: Any, what: str = "architecture") -> tuple[str, Mapping[s
     return space, choices
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recipe:
     """How to train: plain settings, validated where training is (`nas.training`)."""
 
@@ -93,6 +97,9 @@ class Recipe:
         """The settings as plain JSON data."""
         return dict(plain(self.settings))
 
+    def __eq__(self, other: object) -> bool:
+        return self.id == other.id if isinstance(other, Recipe) else NotImplemented
+
     def __hash__(self) -> int:
         return hash(self.id)
 
@@ -100,7 +107,7 @@ class Recipe:
         return Recipe, (plain(self.settings),)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Candidate:
     """What can be evaluated: an architecture at a scale, trained by a recipe.
 
@@ -134,14 +141,27 @@ class Candidate:
         }
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Candidate:
-        """The candidate that `to_dict` described; its choices are taken as they are."""
+    def from_dict(cls, data: Any) -> Candidate:
+        """The candidate that `to_dict` described; its choices are taken as they are.
+
+        Raises:
+            ConfigError: The data is nothing that `to_dict` gives.
+        """
+        if not isinstance(data, Mapping) or "architecture" not in data:
+            raise ConfigError("candidate lacks its architecture", "expected a JSON object with one")
+        space, choices = read_envelope(data["architecture"])
+        recipe, scale = data.get("recipe"), data.get("scale", {})
+        for name, part in (("recipe", recipe), ("scale", scale)):
+            if not isinstance(part, Mapping) and not (name == "recipe" and part is None):
+                raise ConfigError(f"candidate's {name} is {type(part).__name__}", "expected object")
         try:
-            space, choices = read_envelope(data["architecture"])
-            recipe, scale = data.get("recipe"), data.get("scale") or {}
-        except KeyError:
-            raise ConfigError("candidate lacks its architecture", "expected one") from None
-        return cls(Architecture(space, choices), None if recipe is None else Recipe(recipe), scale)
+            architecture = Architecture(space, choices)
+            return cls(architecture, None if recipe is None else Recipe(recipe), scale)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"candidate holds no JSON data: {error}") from None
+
+    def __eq__(self, other: object) -> bool:
+        return self.id == other.id if isinstance(other, Candidate) else NotImplemented
 
     def __hash__(self) -> int:
         return hash(self.id)

@@ -18,42 +18,78 @@ JSON: TypeAlias = (
 )
 
 ID_DIGITS = 16
+MAX_DEPTH = 64
+"""How deep data may be nested; deeper data is hostile or a mistake, and would exhaust the stack."""
+MAX_INT_BITS = 1024
+"""Longer whole numbers are refused: neither text nor floats can be made of them safely."""
 
 
 def plain(value: Any) -> Any:
     """A copy of `value` made of dict, list, str, int, float, bool and None only.
 
+    NumPy scalars become Python numbers, minus zero becomes zero.
+
     Raises:
         TypeError: A part of it has no JSON form.
-        ValueError: A float is NaN or infinite, or a mapping's key is not text.
+        ValueError: A float is NaN or infinite, a whole number has more than 1,024 bits, a
+            mapping's key is not text, or the nesting is deeper than 64.
     """
-    if value is None or isinstance(value, bool | str):
+    return _plain(value, MAX_DEPTH)
+
+
+def frozen(value: Any) -> Any:
+    """An immutable copy: mappings read-only and sorted by key, sequences as tuples.
+
+    Raises:
+        TypeError, ValueError: As `plain`, but for a nesting deeper than 32.
+    """
+    return _frozen(_plain(value, MAX_DEPTH // 2))  # what is kept can still be wrapped
+
+
+def _plain(value: Any, depth: int) -> Any:
+    if isinstance(value, Mapping):
+        return {_key(key): _plain(item, _deeper(depth)) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, _deeper(depth)) for item in value]
+    return _scalar(value)
+
+
+def _deeper(depth: int) -> int:
+    if depth == 0:
+        raise ValueError("data nested too deeply")
+    return depth - 1
+
+
+def _key(key: Any) -> str:
+    if not isinstance(key, str):
+        raise ValueError(f"key {key!r} is not text")
+    return str.__str__(key)
+
+
+def _scalar(value: Any) -> Any:
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, str):
+        return str.__str__(value)  # an enumeration's member or NumPy's text becomes plain text
     if isinstance(value, int):
+        if int(value).bit_length() > MAX_INT_BITS:
+            raise ValueError(f"a whole number of {int(value).bit_length()} bits")
         return int(value)
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ValueError(f"{value} has no canonical form")
-        return float(value)
-    if isinstance(value, Mapping):
-        for key in value:
-            if not isinstance(key, str):
-                raise ValueError(f"key {key!r} is not text")
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if hasattr(value, "item") and getattr(value, "shape", None) == ():  # a NumPy scalar
-        return plain(value.item())
+        return float(value) + 0.0  # -0.0 equals 0.0 and must have the same text
+    if hasattr(value, "item") and getattr(value, "shape", None) == ():
+        return _scalar(value.item())  # a NumPy scalar
     raise TypeError(f"{type(value).__name__} has no canonical form")
 
 
-def frozen(value: Any) -> Any:
-    """An immutable copy: mappings read-only and sorted by key, sequences as tuples."""
-    if isinstance(value, Mapping):
-        return MappingProxyType({key: frozen(value[key]) for key in sorted(value)})
-    if isinstance(value, list | tuple):
-        return tuple(frozen(item) for item in value)
-    return plain(value)
+def _frozen(value: Any) -> Any:
+    if isinstance(value, dict):
+        return MappingProxyType({key: _frozen(value[key]) for key in sorted(value)})
+    if isinstance(value, list):
+        return tuple(_frozen(item) for item in value)
+    return value
 
 
 def canonical_json(value: Any) -> str:

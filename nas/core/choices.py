@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,6 +23,9 @@ from nas.core.errors import SpaceError
 Option: TypeAlias = str | int | float | bool
 Value: TypeAlias = Option | tuple[Option, ...]
 Children: TypeAlias = Mapping[Option, "tuple[Choice, ...]"]
+
+MAX_VALUES = 2**53
+"""Most values of an integer range: floats place no more than these apart."""
 
 NEARBY_STEP = 0.1
 """How far, in the unit interval, the two neighbours of a real value lie."""
@@ -59,6 +63,10 @@ class Choice(ABC):
     def values(self) -> Iterator[Value]:
         """Every value in a fixed order; SpaceError where there are infinitely many."""
 
+    def fill(self) -> Iterator[Value]:
+        """The values to go through where this choice becomes active beside a neighbor."""
+        return self.values()
+
     @abstractmethod
     def draw(self, rng: np.random.Generator) -> Value:
         """A uniformly random value (log-uniform on a logarithmic range)."""
@@ -89,7 +97,16 @@ class Choice(ABC):
 
     def wrong(self, value: Any, expected: str) -> SpaceError:
         """The error for a value that is not one of this choice's."""
-        return SpaceError(f"choice {self.name!r} has the value {value!r}", f"expected {expected}")
+        return SpaceError(
+            f"choice {self.name!r} has the value {_shown(value)}", f"expected {expected}"
+        )
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)
+    except (RecursionError, ValueError):  # endless nesting, or a number with too many digits
+        return f"of type {type(value).__name__}"
 
 
 @dataclass(frozen=True)
@@ -101,15 +118,30 @@ class _Optioned(Choice):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "options", tuple(self.options))
-        object.__setattr__(self, "under", dict(self.under))
+        for option in self.options:
+            if type(option) not in (str, int, float, bool):
+                raise SpaceError(f"choice {self.name!r} has the option {option!r}", "expected text")
         texts = [canonical_json(option) for option in self.options]
-        if not self.options or len(set(texts)) < len(texts):
-            raise SpaceError(f"choice {self.name!r} has no or repeated options: {texts}")
-        if len(set(self.options)) < len(self.options):
-            raise SpaceError(f"choice {self.name!r} has options Python calls equal: {texts}")
-        for option in self.under:
-            if option not in self.options:
-                raise SpaceError(f"choice {self.name!r} has children under unknown {option!r}")
+        if not self.options or len(set(self.options)) < len(self.options):
+            raise SpaceError(
+                f"choice {self.name!r} has no options, or some that Python calls equal: {texts}"
+            )
+        under = {self._known(option): tuple(below) for option, below in self.under.items()}
+        object.__setattr__(self, "under", MappingProxyType(under))
+        for below in under.values():
+            if len({child.name for child in below}) < len(below):
+                raise SpaceError(f"two choices under {self.name!r} have the same name")
+
+    def _known(self, option: Any) -> Option:
+        if typed(option) not in map(typed, self.options):
+            raise SpaceError(f"choice {self.name!r} has children under unknown {option!r}")
+        return option  # type: ignore[no-any-return]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "under": dict(self.under)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, under=MappingProxyType(state["under"]))
 
     def descendants(self) -> tuple[Choice, ...]:
         found: dict[str, Choice] = {}
@@ -181,7 +213,8 @@ class Categorical(_Optioned):
 class Subset(_Optioned):
     """Between `smallest` and `largest` of the options; children of every chosen option are active.
 
-    The value is a tuple in the order of `options`.
+    The value is a tuple in the order of `options`. Two options cannot share a child (those of a
+    categorical choice can): chosen together they would activate it twice.
     """
 
     smallest: int = 0
@@ -195,6 +228,11 @@ class Subset(_Optioned):
             raise SpaceError(
                 f"choice {self.name!r} takes {self.smallest} to {self.largest} "
                 f"of {len(self.options)} options"
+            )
+        names = [child.name for below in self.under.values() for child in below]
+        if len(set(names)) < len(names):
+            raise SpaceError(
+                f"two options of the subset {self.name!r} share a child", "give each its own"
             )
 
     @property
@@ -288,11 +326,15 @@ class Integer(Choice):
     step: int = 1
 
     def __post_init__(self) -> None:
+        if any(type(number) is not int for number in (self.low, self.high, self.step)):
+            raise SpaceError(f"choice {self.name!r} has limits that are no whole numbers")
         if self.step < 1 or self.high < self.low or (self.high - self.low) % self.step:
             raise SpaceError(
                 f"choice {self.name!r} runs from {self.low} to {self.high} by {self.step}",
                 "high must be low plus a multiple of a positive step",
             )
+        if (self.high - self.low) // self.step >= MAX_VALUES:
+            raise SpaceError(f"choice {self.name!r} has more than {MAX_VALUES} values", "use Real")
 
     @property
     def _all(self) -> range:
@@ -312,8 +354,9 @@ class Integer(Choice):
         return self._all[int(rng.integers(len(self._all)))]
 
     def change(self, value: Value, rng: np.random.Generator) -> Value:
-        others = [other for other in self._all if other != value]
-        return others[int(rng.integers(len(others)))]
+        assert isinstance(value, int)
+        place = int(rng.integers(len(self._all) - 1))
+        return self._all[place + (place >= self._all.index(value))]
 
     def nearby(self, value: Value) -> Iterator[Value]:
         assert isinstance(value, int)
@@ -321,8 +364,9 @@ class Integer(Choice):
 
     def check(self, value: Any) -> Value:
         if isinstance(value, bool) or not isinstance(value, int) or value not in self._all:
-            raise self.wrong(value, f"a whole number of {self._all}")
-        return value
+            steps = f" in steps of {self.step}" if self.step > 1 else ""
+            raise self.wrong(value, f"a whole number from {self.low} to {self.high}{steps}")
+        return int(value)
 
     def width(self, conditional: bool) -> int:
         return 1 + int(conditional)
@@ -349,7 +393,9 @@ class Real(Choice):
     log: bool = False
 
     def __post_init__(self) -> None:
-        finite = math.isfinite(self.low) and math.isfinite(self.high)
+        object.__setattr__(self, "low", float(self.low))  # 1 and 1.0 would have different ids
+        object.__setattr__(self, "high", float(self.high))
+        finite = math.isfinite(self.high - self.low)
         if not finite or self.high <= self.low or (self.log and self.low <= 0):
             raise SpaceError(
                 f"choice {self.name!r} ranges from {self.low} to {self.high}",
@@ -366,6 +412,10 @@ class Real(Choice):
     def values(self) -> Iterator[Value]:
         raise SpaceError(f"choice {self.name!r} is a real range", "it cannot be enumerated")
 
+    def fill(self) -> Iterator[Value]:
+        """The middle of the range (of its logarithm), for all of the range cannot be listed."""
+        return iter((self._at(0.5),))
+
     def draw(self, rng: np.random.Generator) -> Value:
         return self._at(float(rng.random()))
 
@@ -380,15 +430,16 @@ class Real(Choice):
     def nearby(self, value: Value) -> Iterator[Value]:
         place = self._place(value)
         for moved in (place - NEARBY_STEP, place + NEARBY_STEP):
-            if 0.0 <= moved <= 1.0:
-                yield self._at(moved)
+            new = self._at(moved) if 0.0 <= moved <= 1.0 else value
+            if new != value:
+                yield new
 
     def check(self, value: Any) -> Value:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.wrong(value, f"a number from {self.low} to {self.high}")
         if not self.low <= value <= self.high:
             raise self.wrong(value, f"a number from {self.low} to {self.high}")
-        return float(value)
+        return float(value) + 0.0  # no minus zero
 
     def width(self, conditional: bool) -> int:
         return 1 + int(conditional)
@@ -406,12 +457,18 @@ class Real(Choice):
     def _place(self, value: Value) -> float:
         assert isinstance(value, int | float)
         if self.log:
-            return math.log(value / self.low) / math.log(self.high / self.low)
-        return (value - self.low) / (self.high - self.low)
+            place = (math.log(value) - math.log(self.low)) / self._log_ratio
+        else:
+            place = (value - self.low) / (self.high - self.low)
+        return min(max(place, 0.0), 1.0)
+
+    @property
+    def _log_ratio(self) -> float:
+        return math.log(self.high) - math.log(self.low)  # high / low could overflow
 
     def _at(self, place: float) -> float:
         if self.log:
-            value = self.low * math.exp(place * math.log(self.high / self.low))
+            value = math.exp(math.log(self.low) + place * self._log_ratio)
         else:
             value = self.low + (self.high - self.low) * place
-        return min(max(value, self.low), self.high)
+        return min(max(value, self.low), self.high) + 0.0

@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 
+MAX_PART = 600
+"""Characters of a message or hint that are shown; what a file holds may be a megabyte."""
+
+
 class NasError(Exception):
     """Something a person can act on.
 
@@ -21,9 +25,19 @@ class NasError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        """One line: the message, then the hint."""
-        text = f"{self.message}; {self.hint}" if self.hint else self.message
-        return " ".join(text.split())
+        """One line of printable characters, of bounded length: the message, then the hint."""
+        text = f"{_line(self.message)}; {_line(self.hint)}" if self.hint else _line(self.message)
+        return text if text.isprintable() else "".join(map(_visible, text))
+
+
+def _line(text: str) -> str:
+    line = " ".join(str(text).split())
+    return line if len(line) <= MAX_PART else f"{line[: MAX_PART - 60]} ... {line[-55:]}"
+
+
+def _visible(character: str) -> str:
+    # A hostile file could hold terminal commands, or halves of surrogate pairs nobody can print.
+    return character if character.isprintable() else ascii(character)[1:-1]
 
 
 class ConfigError(NasError):

@@ -85,4 +85,4 @@ class Session(Protocol):
 
 
 SessionFactory = Callable[[Mapping[str, Any], Context], Session]
-"""Makes a session from a JSON-able specification of the run (see `nas.core.problem.Spec`)."""
+"""Makes a session from a JSON-able specification of the run (a dumped `nas.core.config.RunConfig`)."""

@@ -8,6 +8,7 @@ sorted by name at every level.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -19,6 +20,7 @@ from nas.core.errors import SpaceError
 from nas.core.registry import close_matches
 
 Assignment: TypeAlias = dict[str, Value]
+_Stack: TypeAlias = "tuple[Choice, _Stack] | None"
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,8 @@ class ChoiceTree:
     def __post_init__(self) -> None:
         object.__setattr__(self, "choices", _by_name(self.choices))
         slots = tuple(_slots(self.choices, conditional=False))
-        names = [choice.name for choice, _ in slots]
-        twice = sorted({name for name in names if names.count(name) > 1})
+        counts = Counter(choice.name for choice, _ in slots)
+        twice = sorted(name for name, count in counts.items() if count > 1)
         if twice:
             raise SpaceError(f"two choices are named {twice[0]!r}", "names are unique in a tree")
         object.__setattr__(self, "_slots", slots)
@@ -48,7 +50,20 @@ class ChoiceTree:
     @property
     def size(self) -> int | None:
         """Number of distinct assignments; None if a choice is a real range."""
-        return _size(self.choices)
+        known: dict[str, int | None] = {}  # a child shared by many options is counted once
+
+        def size(choices: tuple[Choice, ...]) -> int | None:
+            total = 1
+            for choice in choices:
+                if choice.name not in known:
+                    known[choice.name] = choice.count(size)
+                below = known[choice.name]
+                if below is None:
+                    return None
+                total *= below
+            return total
+
+        return size(self.choices)
 
     def active(self, values: Mapping[str, Value]) -> list[Choice]:
         """The active choices of a valid assignment, in canonical order."""
@@ -107,7 +122,10 @@ class ChoiceTree:
         return result
 
     def neighbors(self, values: Mapping[str, Value]) -> Iterator[Assignment]:
-        """Every assignment one step away in one choice, with all values of what that activates."""
+        """Every assignment one step away in one choice, with all values of what that activates.
+
+        Of a real range that becomes active, only the middle is taken.
+        """
         for choice in _walk(self.choices, values):
             for other in choice.nearby(values[choice.name]):
                 yield from _completions(self.choices, {**values, choice.name: other})
@@ -118,6 +136,9 @@ class ChoiceTree:
         Raises:
             SpaceError: A choice is a real range.
         """
+        if self.size is None:
+            names = [choice.name for choice, _ in self.slots if choice.count(lambda _: 1) is None]
+            raise SpaceError(f"choice {names[0]!r} is a real range", "it cannot be enumerated")
         return _completions(self.choices, {})
 
     @property
@@ -140,6 +161,8 @@ class ChoiceTree:
         """
         if code.shape != (self.encoding_size,):
             raise SpaceError(f"code of shape {code.shape}", f"expected ({self.encoding_size},)")
+        if not np.all((code >= 0.0) & (code <= 1.0)):
+            raise SpaceError("code holds a number outside [0, 1]", "encode gives none")
         values: dict[str, Value] = {}
         start = 0
         for choice, conditional in self.slots:
@@ -161,16 +184,6 @@ def _slots(choices: tuple[Choice, ...], conditional: bool) -> Iterator[tuple[Cho
         yield from _slots(_by_name(choice.descendants()), conditional=True)
 
 
-def _size(choices: tuple[Choice, ...]) -> int | None:
-    total = 1
-    for choice in choices:
-        size = choice.count(_size)
-        if size is None:
-            return None
-        total *= size
-    return total
-
-
 def _walk(choices: tuple[Choice, ...], values: Mapping[str, Value]) -> Iterator[Choice]:
     for choice in choices:
         yield choice
@@ -190,14 +203,34 @@ def _complete(
 
 
 def _completions(choices: tuple[Choice, ...], values: Mapping[str, Value]) -> Iterator[Assignment]:
-    """Every assignment of `choices` that agrees with `values` where those are given."""
-    if not choices:
-        yield {}
-        return
-    *others, last = choices
-    for head in _completions(tuple(others), values):
-        options = [values[last.name]] if last.name in values else last.values()
-        for value in options:
-            below = _completions(_by_name(last.children(value)), values)
-            for tail in below:
-                yield {**head, last.name: value, **tail}
+    """Every assignment of `choices` that agrees with `values` where those are given.
+
+    Depth first over an explicit stack, so that the number of choices is not limited by Python's.
+    """
+    done: Assignment = {}
+    todo = _stacked(choices, None)
+    path: list[tuple[Choice, _Stack, Iterator[Value]]] = []
+    while True:
+        if todo is None:
+            yield dict(done)
+        else:
+            choice, rest = todo
+            given = choice.name in values
+            path.append((choice, rest, iter((values[choice.name],)) if given else choice.fill()))
+        while path:  # the next value of the last choice that has one
+            choice, rest, options = path[-1]
+            value = next(options, None)
+            if value is not None:
+                done[choice.name] = value
+                todo = _stacked(_by_name(choice.children(value)), rest)
+                break
+            done.pop(choice.name, None)
+            path.pop()
+        else:
+            return
+
+
+def _stacked(choices: tuple[Choice, ...], rest: _Stack) -> _Stack:
+    for choice in reversed(choices):
+        rest = choice, rest
+    return rest

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, TypeAlias
+from operator import index
+from typing import Any, Literal, TypeAlias, get_args
 
-from nas.core.architecture import Candidate
+from nas.core.architecture import Candidate, same_content
 from nas.core.canonical import canonical_json, content_id, frozen, plain
+from nas.core.errors import ConfigError
 
 Split: TypeAlias = Literal["validation", "test"]
 
@@ -53,7 +55,7 @@ class Spent:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evaluate:
     """Work out a candidate's figures.
 
@@ -73,6 +75,11 @@ class Evaluate:
     tags: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        # NumPy numbers and whole-number budgets must not make another identity.
+        if self.budget is not None:
+            object.__setattr__(self, "budget", float(self.budget))
+        if self.seed is not None:
+            object.__setattr__(self, "seed", index(self.seed))
         object.__setattr__(self, "tags", frozen(self.tags))
 
     @cached_property
@@ -92,11 +99,20 @@ class Evaluate:
             "tags": plain(self.tags),
         }
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Evaluate):
+            return NotImplemented
+        return self.key == other.key and same_content(self.tags, other.tags)
+
     def __hash__(self) -> int:
         return hash(self.key)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        tags = plain(self.tags)
+        return Evaluate, (self.candidate, self.budget, self.seed, self.split, tags)
 
-@dataclass(frozen=True, init=False)
+
+@dataclass(frozen=True, init=False, eq=False)
 class Call:
     """Let a session do one step; `Call("supernet", "train", epochs=1)`.
 
@@ -130,6 +146,9 @@ class Call:
             "arguments": plain(self.arguments),
         }
 
+    def __eq__(self, other: object) -> bool:
+        return self.key == other.key if isinstance(other, Call) else NotImplemented
+
     def __hash__(self) -> int:
         return hash(self.key)
 
@@ -141,16 +160,25 @@ Work: TypeAlias = Evaluate | Call
 
 
 def work_from_dict(data: Mapping[str, Any]) -> Work:
-    """The work that `to_dict` described."""
-    if data["kind"] == "call":
-        return Call(data["session"], data["method"], **data["arguments"])
-    return Evaluate(
-        Candidate.from_dict(data["candidate"]),
-        data["budget"],
-        data["seed"],
-        data["split"],
-        data.get("tags", {}),
-    )
+    """The work that `to_dict` described.
+
+    Raises:
+        ConfigError: The data is nothing that `to_dict` gives.
+    """
+    try:
+        if data["kind"] == "call":
+            return Call(data["session"], data["method"], **data["arguments"])
+        if data["kind"] != "evaluate" or data["split"] not in get_args(Split):
+            raise ConfigError("work is of an unknown kind or split", "is it from a newer version?")
+        return Evaluate(
+            Candidate.from_dict(data["candidate"]),
+            data["budget"],
+            data["seed"],
+            data["split"],
+            data.get("tags", {}),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"work cannot be read: {type(error).__name__}: {error}") from None
 
 
 @dataclass(frozen=True)
