@@ -1,1 +1,50 @@
-"""Search spaces."""
+"""Search spaces: what can be chosen, and the networks that the choices build.
+
+``get_space("darts")`` gives a space by name; nothing here imports torch until a network is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from nas.core.registry import Registry
+from nas.core.space import Space
+
+__all__ = ["SPACES", "SpaceFactory", "get_space", "list_spaces"]
+
+SpaceFactory: TypeAlias = Callable[[], Space]
+"""What is registered: a function or class that makes the space."""
+
+SPACES: Registry[SpaceFactory] = Registry("search space", "nas.search_spaces")
+"""All spaces; ``@SPACES.register(name)`` adds one."""
+
+_TABLE = {
+    "darts": ("darts.space:darts", "DARTS cells, supernet with 8 operations"),
+    "darts-s1": ("darts.space:darts_s1", "DARTS cells, 2 operations per edge, chosen per edge"),
+    "darts-s2": ("darts.space:darts_s2", "DARTS cells, skip and 3x3 separable convolution"),
+    "darts-s3": ("darts.space:darts_s3", "S2, with none in the supernet"),
+    "darts-s4": ("darts.space:darts_s4", "DARTS cells, 3x3 separable convolution and noise"),
+    "darts-s5": ("darts.space:darts_s5", "DARTS cells, supernet with 7 operations, without none"),
+    "nasbench201": ("nasbench201.space:nasbench201", "NAS-Bench-201 cells, 15,625 architectures"),
+}
+
+for _name, (_target, _summary) in _TABLE.items():
+    SPACES.add(_name, f"search_spaces.{_target}", _summary)
+
+
+def get_space(name: str) -> Space:
+    """Make a space.
+
+    Args:
+        name: One of ``list_spaces()``.
+
+    Raises:
+        PluginError: There is no space of that name; the message lists close ones.
+    """
+    return SPACES.get(name)()
+
+
+def list_spaces() -> list[str]:
+    """Names of all spaces, those of installed plug-ins included."""
+    return SPACES.names()

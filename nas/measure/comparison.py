@@ -1,0 +1,88 @@
+"""Paired comparisons with confidence intervals, said in plain words whichever way they fall."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Mean paired difference of two arms, first minus second, with its confidence interval.
+
+    Attributes:
+        first: Mean of the first arm.
+        second: Mean of the second arm.
+        difference: Mean of the paired differences.
+        low: Lower end of the interval; minus infinity for a single pair.
+        high: Upper end.
+        pairs: How many pairs.
+        confidence: Of the interval.
+    """
+
+    first: float
+    second: float
+    difference: float
+    low: float
+    high: float
+    pairs: int
+    confidence: float = CONFIDENCE
+
+    @property
+    def verdict(self) -> str:
+        """Whether the interval excludes zero: `lower`, `higher` or `undecided`."""
+        if self.high < 0:
+            return "lower"
+        if self.low > 0:
+            return "higher"
+        return "undecided"
+
+
+def paired(
+    first: Sequence[float], second: Sequence[float], confidence: float = CONFIDENCE
+) -> Comparison:
+    """Student's t interval of the mean of `first[i] - second[i]`.
+
+    Raises:
+        ValueError: The arms are empty or of different lengths.
+    """
+    if not first or len(first) != len(second):
+        raise ValueError(f"{len(first)} and {len(second)} figures do not pair")
+    from scipy import stats
+
+    count = len(first)
+    differences = [a - b for a, b in zip(first, second, strict=True)]
+    mean = math.fsum(differences) / count
+    half = math.inf
+    if count > 1:
+        variance = math.fsum((d - mean) ** 2 for d in differences) / (count - 1)
+        quantile = float(stats.t.ppf(0.5 + confidence / 2, count - 1))
+        half = quantile * math.sqrt(variance / count)
+    return Comparison(
+        math.fsum(first) / count,
+        math.fsum(second) / count,
+        mean,
+        mean - half,
+        mean + half,
+        count,
+        confidence,
+    )
+
+
+def sentence(result: Comparison, found: str, other: str) -> str:
+    """One sentence on test errors in percent, e.g. for the end of a run."""
+    points = 100 * result.difference
+    figures = f"{100 * result.first:.2f}% against {100 * result.second:.2f}% test error"
+    if not math.isfinite(result.low):
+        return f"{found} has {figures} of {other}, from one pair: no statement can be made."
+    interval = f"{100 * result.low:+.2f} to {100 * result.high:+.2f}"
+    level = f"{100 * result.confidence:.0f}% interval {interval}, {result.pairs} pairs"
+    words = {
+        "lower": f"{found} is better than {other}",
+        "higher": f"{found} is WORSE than {other}",
+        "undecided": f"{found} and {other} cannot be told apart",
+    }[result.verdict]
+    return f"{words}: {figures}, difference {points:+.2f} points ({level})."

@@ -1,0 +1,56 @@
+"""Macro settings of networks: defaults, types and ranges; no torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from nas.core.errors import SpaceError
+from nas.core.registry import close_matches
+
+__all__ = ["InputShape", "check_input", "read_scale"]
+
+InputShape: TypeAlias = tuple[int, int, int]
+"""Channels, height, width of an image."""
+
+
+def read_scale(
+    defaults: Mapping[str, int | bool],
+    given: Mapping[str, object],
+    least: Mapping[str, int],
+) -> dict[str, int | bool]:
+    """Complete and check the scale arguments of a network.
+
+    Args:
+        defaults: Every setting with its default; the default's type is the setting's.
+        given: What the caller asked for.
+        least: Smallest allowed value, where it is not 1.
+
+    Raises:
+        SpaceError: A setting is unknown, of the wrong type or out of range.
+    """
+    for name, value in given.items():
+        if name not in defaults:
+            raise SpaceError(f"unknown scale setting {name!r}", close_matches(name, defaults))
+        kind = type(defaults[name])
+        if type(value) is not kind:
+            raise SpaceError(
+                f"scale setting {name} is {value!r}",
+                f"expected {'true or false' if kind is bool else 'a whole number'}",
+            )
+        if kind is int and value < least.get(name, 1):  # type: ignore[operator]
+            raise SpaceError(f"scale setting {name} is {value}, at least {least.get(name, 1)} needed")
+    return {**defaults, **given}  # type: ignore[dict-item]
+
+
+def check_input(input_shape: InputShape, num_classes: int) -> None:
+    """Check what a network is to be built for.
+
+    Raises:
+        SpaceError: A dimension or the number of classes is less than 1.
+    """
+    if len(input_shape) != 3 or min(input_shape) < 1 or num_classes < 1:
+        raise SpaceError(
+            f"no network for input_shape {tuple(input_shape)} and {num_classes} classes",
+            "expected (channels, height, width) and classes, all at least 1",
+        )
