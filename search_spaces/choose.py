@@ -52,9 +52,11 @@ class Fixed(Choose):
         self.search = search
 
     def names(self, edges: Sequence[Edge]) -> dict[str, str]:
+        """Each edge has its operation."""
         return self.operations
 
     def build(self, operation: Build) -> Build:
+        """An edge is an operation."""
         return operation
 
 
@@ -77,10 +79,13 @@ class Mixed(Choose):
         self._edges: dict[str, Edge] = {}
 
     def names(self, edges: Sequence[Edge]) -> dict[str, str]:
+        """Each edge goes by its own name."""
         self._edges = {edge.name: edge for edge in edges}
         return {name: name for name in self._edges}
 
     def build(self, operation: Build) -> Build:
+        """An edge is a ``MixedEdge``."""
+
         def mixed(name: str, channels: int, stride: int, form: Form) -> nn.Module:
             edge = self._edges[name]
             if channels % self.partial:

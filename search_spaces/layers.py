@@ -48,7 +48,6 @@ class Form:
     pools: bool
 
 
-
 def form_of(search: bool) -> Form:
     """Return the form of a network.
 
@@ -302,7 +301,9 @@ class AuxiliaryHead(nn.Module):
     def __init__(self, channels: int, size: tuple[int, int], num_classes: int) -> None:
         super().__init__()
         stride = {(8, 8): 3, (7, 7): 2}.get(size)
-        self.pool: nn.Module = nn.AdaptiveAvgPool2d(2) if stride is None else nn.AvgPool2d(5, stride)
+        self.pool: nn.Module = (
+            nn.AdaptiveAvgPool2d(2) if stride is None else nn.AvgPool2d(5, stride)
+        )
         self.conv1 = nn.Conv2d(channels, 128, 1, bias=False)
         self.norm1 = nn.BatchNorm2d(128)
         self.conv2 = nn.Conv2d(128, 768, 2, bias=False)

@@ -39,6 +39,7 @@ class PlainSupernet(Supernet):
         self._weights = choose.weights
 
     def logits(self, x: Tensor, mixture: Mixture) -> Tensor:
+        """Compute logits ``(B, classes)``, operation by operation."""
         self._weights.set(mixture)
         try:
             y: Tensor = self.network(x)
@@ -47,6 +48,7 @@ class PlainSupernet(Supernet):
         return y
 
     def forget(self, edge: Edge, keep: str | None) -> None:
+        """Delete the modules of an edge's operations in every cell, except those to keep."""
         for module in self.network.modules():
             if isinstance(module, MixedEdge) and module.edge == edge:
                 module.forget(keep)

@@ -13,6 +13,8 @@ __all__ = ["InputShape", "check_input", "read_scale"]
 InputShape: TypeAlias = tuple[int, int, int]
 """Channels, height, width of an image."""
 
+_LARGEST = 4096
+
 
 def read_scale(
     defaults: Mapping[str, int | bool],
@@ -29,18 +31,22 @@ def read_scale(
     Raises:
         SpaceError: A setting is unknown, of the wrong type or out of range.
     """
+    result = dict(defaults)
     for name, value in given.items():
         if name not in defaults:
             raise SpaceError(f"unknown scale setting {name!r}", close_matches(name, defaults))
-        kind = type(defaults[name])
-        if type(value) is not kind:
+        expected = "true or false" if isinstance(defaults[name], bool) else "a whole number"
+        if not isinstance(value, int) or isinstance(value, bool) != isinstance(
+            defaults[name], bool
+        ):
+            raise SpaceError(f"scale setting {name} is {value!r}", f"expected {expected}")
+        smallest = least.get(name, 1)
+        if not isinstance(value, bool) and not smallest <= value <= _LARGEST:
             raise SpaceError(
-                f"scale setting {name} is {value!r}",
-                f"expected {'true or false' if kind is bool else 'a whole number'}",
+                f"scale setting {name} is {value}", f"expected {smallest} to {_LARGEST}"
             )
-        if kind is int and value < least.get(name, 1):  # type: ignore[operator]
-            raise SpaceError(f"scale setting {name} is {value}, at least {least.get(name, 1)} needed")
-    return {**defaults, **given}  # type: ignore[dict-item]
+        result[name] = value
+    return result
 
 
 def check_input(input_shape: InputShape, num_classes: int) -> None:

@@ -143,7 +143,8 @@ class Supernet(nn.Module, ABC):
         live = ~self.get_buffer(f"_removed_{group}")
         sizes = [len(edges) for edges in self._nodes(group).values()]
         pieces = []
-        for beta, alive in zip(self.betas[group].split(sizes), live.split(sizes), strict=True):
+        betas = torch.split(self.betas[group], sizes)
+        for beta, alive in zip(betas, torch.split(live, sizes), strict=True):
             powers = torch.exp(beta - beta.detach().max()) * alive
             pieces.append(powers / powers.sum().clamp_min(torch.finfo(beta.dtype).tiny))
         return torch.cat(pieces)

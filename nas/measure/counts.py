@@ -52,22 +52,21 @@ def count_macs(network: nn.Module, input_shape: tuple[int, int, int]) -> int:
     finally:
         for module in training:
             module.training = True
-    return counter.flops // 2
+    flops: int = counter.flops
+    return flops // 2
 
 
-class _Counter(TorchDispatchMode):
+class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Adds up torch's own formulas; its counter also attributes to modules, which takes longer."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.flops = 0
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.flops: int = 0
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         formula = flop_registry.get(func._overloadpacket)
         if formula is not None:
-            self.flops += formula(*args, **kwargs, out_val=result)
+            self.flops += int(formula(*args, **kwargs, out_val=result))
         return result

@@ -68,7 +68,9 @@ def _call(text: str) -> ast.Call:
             warnings.simplefilter("ignore")
             body = ast.parse(stripped).body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise SpaceError(f"the genotype is not well formed ({type(error).__name__})", _HINT) from None
+        raise SpaceError(
+            f"the genotype is not well formed ({type(error).__name__})", _HINT
+        ) from None
     value = body[0].value if len(body) == 1 and isinstance(body[0], ast.Assign | ast.Expr) else None
     if not isinstance(value, ast.Call) or not _is_name(value.func, "Genotype"):
         raise SpaceError("the text is not a single Genotype(...)", _HINT)

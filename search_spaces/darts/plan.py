@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["CELL_NODES", "LARGE_INPUT", "STEM_MULTIPLIER", "CellPlan", "auxiliary_cell", "is_large", "plan_cells"]
+__all__ = [
+    "CELL_NODES",
+    "LARGE_INPUT",
+    "STEM_MULTIPLIER",
+    "CellPlan",
+    "auxiliary_cell",
+    "is_large",
+    "plan_cells",
+]
 
 CELL_NODES = 4
 """Intermediate nodes of a cell; its output is their concatenation."""

@@ -18,7 +18,9 @@ from nas.core.choices import Categorical, Subset
 from nas.core.errors import SpaceError
 from nas.core.space import Space
 from nas.core.tree import ChoiceTree
+from search_spaces.costs import Cost
 from search_spaces.darts.candidates import ABBREVIATIONS, GROUPS, NODES, candidates
+from search_spaces.darts.costs import network_cost
 from search_spaces.darts.genotype import format_genotype, parse_genotype
 from search_spaces.edges import Edge, cell_edges, edge_name, split_edge
 from search_spaces.scale import InputShape, check_input, read_scale
@@ -267,8 +269,28 @@ class DartsSpace(Space):
         """Build the network of one architecture for training on its own; see ``build``."""
         from search_spaces.choose import Fixed
 
-        return self.build(
-            Fixed(self.operations(architecture)), input_shape, num_classes, **scale
+        return self.build(Fixed(self.operations(architecture)), input_shape, num_classes, **scale)
+
+    def cost(
+        self,
+        architecture: Architecture,
+        input_shape: InputShape = (3, 32, 32),
+        num_classes: int = 10,
+        **scale: Any,
+    ) -> Cost:
+        """Count parameters (without auxiliary head) and multiply-accumulates by arithmetic.
+
+        Raises:
+            SpaceError: An argument is unknown or out of range.
+        """
+        settings = read_scale(self.scale, scale, _LEAST)
+        check_input(input_shape, num_classes)
+        return network_cost(
+            self.operations(architecture),
+            input_shape,
+            num_classes,
+            channels=settings["channels"],
+            layers=settings["layers"],
         )
 
     def supernet(
@@ -304,17 +326,15 @@ class DartsSpace(Space):
         settings = read_scale(self.supernet_scale, scale, _LEAST)
         check_input(input_shape, num_classes)
         divisor = partial if variant == "pc-darts" else 1
-        if fast:
-            from search_spaces.darts.fast import FastDartsSupernet
-
-            return FastDartsSupernet(
-                self.edges, input_shape, num_classes, partial=divisor, **settings
-            )
 
         def build(choose: Choose) -> nn.Module:
             return self.build(choose, input_shape, num_classes, **settings)
 
-        return PlainSupernet(build, self.edges, partial=divisor)
+        if not fast:
+            return PlainSupernet(build, self.edges, partial=divisor)
+        from search_spaces.darts.fast import FastDartsSupernet
+
+        return FastDartsSupernet(build, self.edges, partial=divisor)
 
 
 def _choices(edges: Sequence[Edge]) -> tuple[Subset, ...]:

@@ -18,7 +18,9 @@ from nas.core.choices import Categorical
 from nas.core.errors import SpaceError
 from nas.core.space import Space
 from nas.core.tree import ChoiceTree
+from search_spaces.costs import Cost
 from search_spaces.edges import Edge, cell_edges, edge_name
+from search_spaces.nasbench201.costs import network_cost
 from search_spaces.scale import InputShape, check_input, read_scale
 
 if TYPE_CHECKING:
@@ -242,6 +244,28 @@ class NasBench201Space(Space):
 
         return self.build(Fixed(self.operations(architecture)), input_shape, num_classes, **scale)
 
+    def cost(
+        self,
+        architecture: Architecture,
+        input_shape: InputShape = (3, 32, 32),
+        num_classes: int = 10,
+        **scale: Any,
+    ) -> Cost:
+        """Count parameters and multiply-accumulates by arithmetic.
+
+        Raises:
+            SpaceError: An argument is unknown or out of range.
+        """
+        settings = read_scale(self.scale, scale, {})
+        check_input(input_shape, num_classes)
+        return network_cost(
+            self.operations(architecture),
+            input_shape,
+            num_classes,
+            channels=settings["channels"],
+            layers=settings["layers"],
+        )
+
     def supernet(
         self,
         input_shape: InputShape = (3, 32, 32),
@@ -269,15 +293,15 @@ class NasBench201Space(Space):
             raise SpaceError(f"no supernet variant {variant!r} on {self.name}", "expected darts")
         settings = read_scale(self.supernet_scale, scale, {})
         check_input(input_shape, num_classes)
-        if fast:
-            from search_spaces.nasbench201.fast import FastNasBench201Supernet
-
-            return FastNasBench201Supernet(self.edges, input_shape, num_classes, **settings)
 
         def build(choose: Choose) -> nn.Module:
             return self.build(choose, input_shape, num_classes, **settings)
 
-        return PlainSupernet(build, self.edges)
+        if not fast:
+            return PlainSupernet(build, self.edges)
+        from search_spaces.nasbench201.fast import FastNasBench201Supernet
+
+        return FastNasBench201Supernet(build, self.edges)
 
 
 def _expression(operations: Sequence[str]) -> str:
