@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - everyone's name for it
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -76,9 +76,7 @@ class Pipeline:
         return inputs.add_(self._shift).mul_(self._scale)
 
 
-def shift_and_flip(
-    images: Tensor, padding: int, flip: bool, generator: torch.Generator
-) -> Tensor:
+def shift_and_flip(images: Tensor, padding: int, flip: bool, generator: torch.Generator) -> Tensor:
     """Random crops of the zero-padded images, half of them mirrored if `flip`.
 
     Both at once are one gather of pixels.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,19 +17,18 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     Raises:
         OSError: The disk is full or the folder cannot be written; `path` is then untouched.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    os.close(handle)
+    new = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
-        write(Path(name))
-        _to_disk(name)
-        os.replace(name, path)
+        write(new)
+        _to_disk(new)
+        os.replace(new, path)
     except BaseException:
-        os.unlink(name)
+        new.unlink(missing_ok=True)
         raise
-    _to_disk(str(path.parent))
+    _to_disk(path.parent)
 
 
-def _to_disk(name: str) -> None:
+def _to_disk(name: Path) -> None:
     handle = os.open(name, os.O_RDONLY)
     try:
         os.fsync(handle)

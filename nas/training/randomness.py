@@ -27,9 +27,7 @@ def generator(seed: int, *parts: str | int, device: torch.device | str = "cpu") 
 
 
 @contextmanager
-def seeded(
-    seed: int, *parts: str | int, device: torch.device | str = "cpu"
-) -> Iterator[None]:
+def seeded(seed: int, *parts: str | int, device: torch.device | str = "cpu") -> Iterator[None]:
     """Seed torch's global generators (of the host and `device`) for a while.
 
     For what draws from them and takes no generator: initial weights, dropout, drop-path.

@@ -77,7 +77,7 @@ def cosine(progress: float, settings: DecaySettings) -> float:
 
 def exponential(progress: float, settings: ExponentialSettings) -> float:
     """The same ratio in equal times; `final` = g ** epochs is a factor g every epoch."""
-    return settings.final**progress
+    return math.pow(settings.final, progress)
 
 
 def warmup_stable_decay(progress: float, settings: WsdSettings) -> float:

@@ -73,6 +73,4 @@ def load_data(
     from nas.training.data.load import load
 
     folder = None if root is None else Path(root)
-    return load(
-        spec, seed, folder, limit=limit, image_size=image_size, validation=validation
-    )
+    return load(spec, seed, folder, limit=limit, image_size=image_size, validation=validation)

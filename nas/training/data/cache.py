@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from nas.training.data.raw import Images
+from nas.training.files import write_atomically
 
 
 def cached(folder: Path, key: str, decode: Callable[[], Images]) -> Images:
@@ -32,18 +31,12 @@ def cached(folder: Path, key: str, decode: Callable[[], Images]) -> Images:
     array = decode()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write(path, array)
+        write_atomically(path, lambda name: _write(name, array))
     except OSError:
         pass
     return array
 
 
 def _write(path: Path, array: Images) -> None:
-    handle, name = tempfile.mkstemp(prefix=path.stem, suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.save(file, array, allow_pickle=False)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+    with path.open("wb") as file:  # given a name, NumPy would add its own ending
+        np.save(file, array, allow_pickle=False)

@@ -31,10 +31,7 @@ CLASSES = (
 )
 SIDE = 32
 BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
-HINT = (
-    "unpack https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz there, "
-    "or say cifar10:FOLDER"
-)
+HINT = "unpack https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz there, or say cifar10:FOLDER"
 
 # What the official files refer to, under the names of old and new NumPy; nothing here runs code.
 SAFE_GLOBALS: dict[tuple[str, str], Callable[..., Any]] = {
@@ -99,7 +96,9 @@ def _read_batch(path: Path) -> Pair:
     except FileNotFoundError:
         raise DataError(f"{str(path)!r} does not exist", HINT) from None
     except Exception as error:  # a damaged pickle can raise nearly anything
-        raise DataError(f"{str(path)!r} is no CIFAR-10 batch: {error}", "unpack it again") from error
+        raise DataError(
+            f"{str(path)!r} is no CIFAR-10 batch: {error}", "unpack it again"
+        ) from error
     size = 3 * SIDE * SIDE
     if not (isinstance(data, np.ndarray) and data.dtype == np.uint8 and data.shape[1:] == (size,)):
         raise DataError(f"{str(path)!r} is no CIFAR-10 batch", "unpack it again")

@@ -23,4 +23,6 @@ def read_digits(argument: str, request: Request) -> RawData:
         raise ConfigError(f"data set 'digits' takes no argument, got {argument!r}", "say digits")
     source = load_digits()
     images = np.rint(source.images * (255 / LEVELS)).astype(np.uint8)[:, None]
-    return RawData(tuple(str(digit) for digit in range(10)), (images, source.target.astype(np.int64)))
+    return RawData(
+        tuple(str(digit) for digit in range(10)), (images, source.target.astype(np.int64))
+    )

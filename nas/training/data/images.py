@@ -14,7 +14,9 @@ from nas.training.data.pictures import decode_all, look
 from nas.training.data.raw import Pair, RawData, Request
 
 ENDINGS = frozenset(
-    ".png .jpg .jpeg .jpe .jfif .bmp .gif .webp .tif .tiff .ppm .pgm .pbm .pnm .avif".split()
+    f".{ending}"
+    for ending in ("png", "jpg", "jpeg", "jpe", "jfif", "bmp", "gif", "webp", "tif", "tiff")
+    + ("ppm", "pgm", "pbm", "pnm", "avif")
 )
 SPLIT_NAMES = {
     "train": "train",

@@ -91,9 +91,7 @@ def _limited(pair: Pair, limit: int | None, classes: int, seed: int) -> Pair:
     if limit is None:
         return pair
     if limit < classes:
-        raise ConfigError(
-            f"limit = {limit} is fewer than the {classes} classes", "raise the limit"
-        )
+        raise ConfigError(f"limit = {limit} is fewer than the {classes} classes", "raise the limit")
     return _at(pair, take(pair[1], limit, seed)[0])
 
 

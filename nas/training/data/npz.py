@@ -69,9 +69,7 @@ def _read(path: Path) -> Arrays:
         ) from error
 
 
-def _keys(
-    arrays: Arrays, names: tuple[tuple[str, str], ...]
-) -> tuple[str, str] | None:
+def _keys(arrays: Arrays, names: tuple[tuple[str, str], ...]) -> tuple[str, str] | None:
     return next((pair for pair in names if pair[0] in arrays and pair[1] in arrays), None)
 
 

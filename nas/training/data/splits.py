@@ -28,7 +28,7 @@ def proportional(sizes: NDArray[np.int64], total: int, keep: int = 0) -> NDArray
     most = np.maximum(sizes - keep, np.minimum(sizes, 1))
     total = min(total, int(most.sum()))
     exact = sizes * (total / max(1, int(sizes.sum())))
-    counts = np.minimum(np.floor(exact).astype(np.int64), most)
+    counts: Indices = np.minimum(np.floor(exact).astype(np.int64), most)
     if total >= np.count_nonzero(sizes):
         counts = np.maximum(counts, np.minimum(sizes, 1))
     while counts.sum() < total:

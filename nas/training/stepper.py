@@ -1,0 +1,191 @@
+"""The hot path of training: one optimizer step, and all that it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nas.optimizers import build
+from nas.training.augment import Pipeline, mixup
+from nas.training.averaging import Average
+from nas.training.device import autocast
+from nas.training.randomness import derive, global_state, set_global_state
+from nas.training.recipe import TrainingRecipe
+from nas.training.schedules import rate
+from nas.training.stream import Placed, Stream
+
+
+def blended_loss(
+    outputs: Tensor | tuple[Tensor, Tensor | None],
+    targets: list[tuple[Tensor, float]],
+    label_smoothing: float = 0.0,
+    auxiliary_weight: float = 0.0,
+) -> Tensor:
+    """Cross-entropy of a training step.
+
+    Args:
+        outputs: Logits (batch, classes), or those and an auxiliary head's (or None).
+        targets: Labels (batch,) with their weights, which add up to 1: two after `mixup`.
+        label_smoothing: Share of the target spread evenly over all classes.
+        auxiliary_weight: Weight of the auxiliary head's loss.
+    """
+
+    def of(logits: Tensor) -> Tensor:
+        losses = [
+            F.cross_entropy(logits, labels, label_smoothing=label_smoothing) * weight
+            if weight != 1
+            else F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+            for labels, weight in targets
+        ]
+        return losses[0] if len(losses) == 1 else losses[0] + losses[1]
+
+    if isinstance(outputs, Tensor):
+        return of(outputs)
+    logits, auxiliary = outputs
+    if auxiliary is None or not auxiliary_weight:
+        return of(logits)
+    return of(logits) + auxiliary_weight * of(auxiliary)
+
+
+class Stepper:
+    """Takes optimizer steps on a network; `state` and `load_state` are exact at every step.
+
+    Args:
+        network: In its place, with its memory layout.
+        placed: Training images.
+        pipeline: From images to inputs.
+        recipe: How to train.
+        horizon: Epochs that the schedule and drop-path are laid out for.
+        seed: Of all chance.
+
+    Attributes:
+        steps: Of an epoch.
+        step: The next one, within the epoch.
+        gradient_evaluations: Forward and backward passes so far.
+        average: The moving average of the weights, if the recipe has one.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        placed: Placed,
+        pipeline: Pipeline,
+        recipe: TrainingRecipe,
+        horizon: int,
+        seed: int,
+    ) -> None:
+        self._network, self._pipeline, self._recipe = network, pipeline, recipe
+        self._device, self._horizon, self._seed = placed.device, horizon, seed
+        self._parameters = [p for p in network.parameters() if p.requires_grad]
+        self._optimizer = build(
+            recipe.optimizer, self._parameters, **recipe.all_optimizer_settings()
+        )
+        self._stream = Stream(placed, recipe.batch_size, seed, "train")
+        self.steps = self._stream.steps
+        self._rate = rate(
+            recipe.schedule,
+            recipe.schedule_settings,
+            horizon * self.steps,
+            round(recipe.warmup_epochs * self.steps),
+        )
+        self._base = [group["lr"] for group in self._optimizer.param_groups]
+        self.average = None if recipe.ema_decay is None else Average(network, recipe.ema_decay)
+        self._chance = torch.Generator(placed.device)
+        self._shares: list[float] = []
+        self._loss = torch.zeros((), device=placed.device)
+        self._seen = 0
+        self._epoch = 0
+        self.step = 0
+        self.gradient_evaluations = 0
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Make ready for the (remaining) steps of an epoch."""
+        self._epoch = epoch
+        if self.step == 0:
+            self._chance.manual_seed(derive(self._seed, "augment", epoch))
+        if self._recipe.mixup:
+            shares = np.random.default_rng(derive(self._seed, "mixup", epoch))
+            self._shares = shares.beta(self._recipe.mixup, self._recipe.mixup, self.steps).tolist()
+        set_drop_path = getattr(self._network, "set_drop_path", None)
+        if set_drop_path is not None:
+            set_drop_path(self._recipe.drop_path * epoch / self._horizon)
+        self._network.train()
+
+    def take_step(self) -> None:
+        """Draw a batch and take one optimizer step; no host sync."""
+        number = self._epoch * self.steps + self.step
+        images, labels = self._stream.batch(number)
+        inputs = self._pipeline.train(images, self._chance)
+        targets = [(labels, 1.0)]
+        if self._recipe.mixup:
+            share = self._shares[self.step]
+            inputs, others = mixup(inputs, labels, share, self._chance)
+            targets = [(labels, share), (others, 1 - share)]
+        factor = self._rate(number)
+        for group, base in zip(self._optimizer.param_groups, self._base, strict=True):
+            group["lr"] = base * factor
+        loss = cast("Tensor", self._optimizer.step(self._closure(inputs, targets)))
+        self._loss += loss.detach() * len(labels)
+        self._seen += len(labels)
+        if self.average is not None:
+            self.average.update(number)
+        self.step += 1
+
+    def _closure(self, inputs: Tensor, targets: list[tuple[Tensor, float]]) -> Callable[[], Any]:
+        """Gradients of the batch, as often as the optimizer wants them."""
+        recipe = self._recipe
+
+        def closure() -> Tensor:
+            self._optimizer.zero_grad(set_to_none=True)
+            with autocast(self._device, recipe.precision):
+                outputs = self._network(inputs)
+                loss = blended_loss(
+                    outputs, targets, recipe.label_smoothing, recipe.auxiliary_weight
+                )
+            loss.backward()  # type: ignore[no-untyped-call]
+            if recipe.clip_norm is not None:
+                nn.utils.clip_grad_norm_(self._parameters, recipe.clip_norm)
+            self.gradient_evaluations += 1
+            return loss
+
+        return closure
+
+    def loss(self) -> float:
+        """Mean training loss of the epoch so far; a host sync."""
+        return float(self._loss) / max(1, self._seen)
+
+    def end_epoch(self) -> None:
+        """Be at the start of the next epoch."""
+        self.step = self._seen = 0
+        self._loss.zero_()
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next step depends on, as tensors and plain data."""
+        return {
+            "network": self._network.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "average": None if self.average is None else self.average.state(),
+            "chance": self._chance.get_state(),
+            "global_chance": global_state(self._device),
+            "loss": self._loss,
+            "seen": self._seen,
+            "step": self.step,
+            "gradient_evaluations": self.gradient_evaluations,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Become what gave `state`."""
+        self._network.load_state_dict(state["network"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        if self.average is not None:
+            self.average.load_state(state["average"])
+        self._chance.set_state(state["chance"])
+        set_global_state(state["global_chance"], self._device)
+        self._loss.copy_(state["loss"])
+        self._seen, self.step = state["seen"], state["step"]
+        self.gradient_evaluations = state["gradient_evaluations"]

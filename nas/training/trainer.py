@@ -1,0 +1,345 @@
+"""One trainer for every candidate.
+
+Randomness is derived from (seed, epoch), so training that was stopped anywhere and resumed is
+bit-identical to training that was not. What draws from torch's global generators (dropout,
+drop-path) finds them seeded; they are given back as they were.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from nas.core.canonical import content_id
+from nas.core.errors import CandidateError, ConfigError, Interrupted
+from nas.core.protocols import Context
+from nas.core.work import Spent
+from nas.training.augment import Augmentation, Pipeline
+from nas.training.checkpoint import Checkpoints
+from nas.training.data.dataset import DataSet, Split
+from nas.training.device import autocast, deterministic, is_out_of_memory, resolve
+from nas.training.randomness import derive, seeded
+from nas.training.recipe import TrainingRecipe
+from nas.training.stepper import Stepper
+from nas.training.stream import Placed
+
+EVALUATION_BATCH = 512
+CHECK_EVERY = 100
+"""Steps between looks at the loss: each is a host sync on an accelerator."""
+FORWARDS_PER_STEP = 3
+"""A backward pass counts as two forward passes (`Spent.macs`)."""
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """What a training may be told beside its recipe.
+
+    Attributes:
+        identity: Names what is trained, e.g. the candidate's id: a checkpoint of something else
+            is then never taken up, not even one of an equal shape.
+        horizon: Epochs that schedule and drop-path are laid out for; by default those trained.
+            Trainings of one horizon are prefixes of each other (see `keep_state`).
+        keep_state: File to leave the final state in; a training of the same horizon and more
+            epochs goes on from there (`resume_from`).
+        timeout_s: Seconds after which the candidate has failed, or None.
+        checkpoint_seconds: Least time between mid-training checkpoints.
+        macs: Multiply-accumulates of a forward pass of one image, for `Spent.macs`.
+    """
+
+    identity: str = ""
+    horizon: int | None = None
+    keep_state: Path | None = None
+    timeout_s: float | None = None
+    checkpoint_seconds: float = 30.0
+    macs: float = 0.0
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training gave.
+
+    Attributes:
+        figures: `error` and `loss` on the validation split (where there is one), `test_error`
+            if asked for, `epochs`, and `gradient_evaluations`, in optimizer steps.
+        curve: `train_loss`, and `error` of the validation split, after each epoch.
+        spent: What this training cost; epochs that `resume_from` had paid for are not in it.
+    """
+
+    figures: Mapping[str, float]
+    curve: Mapping[str, list[float]]
+    spent: Spent
+
+
+def evaluate(
+    network: nn.Module,
+    split: Split,
+    data: DataSet,
+    *,
+    device: str = "cpu",
+    recipe: TrainingRecipe | None = None,
+) -> dict[str, float]:
+    """Error and cross-entropy of a trained network, which is left in evaluation mode.
+
+    Args:
+        network: Gives (batch, classes) logits in evaluation mode; moved to `device`.
+        split: The images to measure on.
+        data: Whose normalisation to use.
+        device: A torch device string.
+        recipe: Whose precision and memory layout to use; by default the default ones.
+
+    Returns:
+        `error` (0 to 1) and `loss`.
+    """
+    recipe = recipe or TrainingRecipe()
+    place = resolve(device)
+    _move(network, place, recipe)
+    return measure(network, Placed(split, place), _pipeline(data, recipe, place), recipe.precision)
+
+
+@torch.no_grad()
+def measure(
+    network: nn.Module, placed: Placed, pipeline: Pipeline, precision: str
+) -> dict[str, float]:
+    """As `evaluate`, of images that are in place; one host sync in all."""
+    network.eval()
+    wrong = torch.zeros((), dtype=torch.int64, device=placed.device)
+    loss = torch.zeros((), device=placed.device)
+    for images, labels in placed.batches(EVALUATION_BATCH):
+        inputs = pipeline.plain(images)
+        with autocast(placed.device, precision):
+            logits = network(inputs)
+        logits = logits.float()
+        loss += nn.functional.cross_entropy(logits, labels, reduction="sum")
+        wrong += (logits.argmax(1) != labels).sum()
+    return {"error": int(wrong) / len(placed), "loss": float(loss) / len(placed)}
+
+
+def fit(
+    network: nn.Module,
+    data: DataSet,
+    recipe: TrainingRecipe,
+    *,
+    context: Context | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    split: Literal["validation", "test"] = "validation",
+    resume_from: Path | None = None,
+    options: FitOptions | None = None,
+) -> TrainingResult:
+    """Train `network` in place and measure it.
+
+    Figures are of the last epoch, never of the best one. With `split="test"` the test images
+    are measured once, at the end. The network is left with the weights that were measured.
+
+    Args:
+        network: Gives (batch, classes) logits, or (logits, auxiliary logits) in training mode;
+            `set_drop_path(p)` is called before every epoch if it has it.
+        data: The images.
+        recipe: How.
+        context: Device, scratch folder for checkpoints, wish to stop, listener to progress.
+        epochs: Instead of the recipe's.
+        seed: Of all chance; by default the context's.
+        split: What to report on beside validation.
+        resume_from: State of a shorter training of the same (see `FitOptions`).
+        options: The rest.
+
+    Raises:
+        CandidateError: The loss is not finite, memory ran out, or time did.
+        ConfigError: There are no validation images to report on, or no epoch to train.
+        Interrupted: The context asked to stop; a checkpoint is in its scratch folder.
+    """
+    context = context or Context()
+    options = options or FitOptions()
+    epochs = recipe.epochs if epochs is None else epochs
+    seed = context.seed if seed is None else seed
+    if epochs < 1:
+        raise ConfigError(f"epochs = {epochs} is not allowed", "train for 1 or more")
+    if split == "validation" and not len(data.validation):
+        raise ConfigError(f"{data.name} has no validation images left", "report on the test split")
+    device = resolve(context.device)
+    try:
+        with deterministic(), seeded(seed, "fit", device=device):
+            run = _Run(network, data, recipe, context, options, epochs, seed, device)
+            return run.go(split, resume_from)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+        raise CandidateError(
+            f"out of memory on {device} at batch size {recipe.batch_size}", "lower batch_size"
+        ) from error
+
+
+class _Run:
+    """One call of `fit`."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        data: DataSet,
+        recipe: TrainingRecipe,
+        context: Context,
+        options: FitOptions,
+        epochs: int,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self._network, self._data, self._recipe = network, data, recipe
+        self._context, self._options = context, options
+        self._epochs, self._seed, self._device = epochs, seed, device
+        self._began = time.monotonic()
+        _move(network, device, recipe)
+        self._pipeline = _pipeline(data, recipe, device)
+        train = Placed(data.train, device)
+        horizon = max(epochs, options.horizon or epochs)
+        self._stepper = Stepper(network, train, self._pipeline, recipe, horizon, seed)
+        self._validation = Placed(data.validation, device)
+        self._curve: dict[str, list[float]] = {"train_loss": []}
+        self._last: dict[str, float] = {}
+        self._epoch = 0
+        self._paid = 0  # epochs that an earlier, shorter training has accounted for
+        self._seconds = 0.0  # of this training before it was interrupted
+        self._checkpoints = Checkpoints(
+            context.scratch,
+            self._identity(horizon),
+            options.checkpoint_seconds,
+            lambda text: context.emit("notice", {"message": text}),
+        )
+
+    def go(self, split: str, resume_from: Path | None) -> TrainingResult:
+        self._resume(resume_from)
+        while self._epoch < self._epochs:
+            self._train_epoch()
+        average = self._stepper.average
+        if average is not None:
+            average.apply()
+        figures = dict(self._last)
+        figures["epochs"] = float(self._epochs)
+        figures["gradient_evaluations"] = float(self._stepper.gradient_evaluations)
+        if split == "test":
+            self._reseed("test")
+            placed = Placed(self._data.test_split(), self._device)
+            found = measure(self._network, placed, self._pipeline, self._recipe.precision)
+            self._check_finite(found["loss"])
+            figures["test_error"] = found["error"]
+        if self._options.keep_state is not None:
+            self._checkpoints.keep(self._options.keep_state, self._state())
+        self._checkpoints.remove()
+        return TrainingResult(figures, self._curve, self._spent())
+
+    def _train_epoch(self) -> None:
+        stepper, steps = self._stepper, self._stepper.steps
+        if stepper.step == 0:
+            self._reseed("train")
+        stepper.begin_epoch(self._epoch)
+        while stepper.step < steps:
+            self._look_up()
+            stepper.take_step()
+            if stepper.step % CHECK_EVERY == 0:
+                self._check_finite(stepper.loss())
+        train_loss = stepper.loss()
+        self._check_finite(train_loss)
+        self._curve["train_loss"].append(train_loss)
+        if len(self._validation):
+            self._measure_validation()
+            self._curve.setdefault("error", []).append(self._last["error"])
+        self._epoch += 1
+        stepper.end_epoch()
+        progress = {"epoch": self._epoch, "epochs": self._epochs, "train_loss": train_loss}
+        self._context.emit("epoch", {**progress, **self._last})
+
+    def _measure_validation(self) -> None:
+        self._reseed("validation")
+        average = self._stepper.average
+        with nullcontext() if average is None else average.applied():
+            self._last = measure(
+                self._network, self._validation, self._pipeline, self._recipe.precision
+            )
+        self._check_finite(self._last["loss"])
+
+    def _reseed(self, purpose: str) -> None:
+        torch.manual_seed(derive(self._seed, purpose, self._epoch))
+
+    def _look_up(self) -> None:
+        """Between two batches: is it time to stop, to give up, to write a checkpoint?"""
+        if self._context.should_stop():
+            self._checkpoints.write(self._state())
+            raise Interrupted
+        limit = self._options.timeout_s
+        if limit is not None and self._elapsed() > limit:
+            raise CandidateError(
+                f"took longer than {limit:g} s (in epoch {self._epoch + 1} of {self._epochs})",
+                "raise timeout_s or lower the budget",
+            )
+        if self._checkpoints.due():
+            self._checkpoints.write(self._state())
+
+    def _check_finite(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise CandidateError(
+                f"diverged: the loss is {loss} in epoch {min(self._epoch + 1, self._epochs)}",
+                "lower learning_rate or clip_norm",
+            )
+
+    def _elapsed(self) -> float:
+        return self._seconds + time.monotonic() - self._began
+
+    def _spent(self) -> Spent:
+        epochs = self._epochs - self._paid
+        seen = len(self._data.train) * FORWARDS_PER_STEP + len(self._data.validation)
+        return Spent(
+            epochs=float(epochs),
+            evaluations=1,
+            seconds=self._elapsed(),
+            macs=self._options.macs * seen * epochs,
+        )
+
+    def _identity(self, horizon: int) -> str:
+        shapes = [[name, list(t.shape)] for name, t in self._network.state_dict().items()]
+        parts = [self._options.identity, repr(self._network), shapes, horizon, self._seed]
+        recipe = self._recipe.model_dump(exclude={"epochs"})
+        return content_id([*parts, recipe, self._data.fingerprint, self._device.type])
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "epoch": self._epoch,
+            "paid": self._paid,
+            "seconds": self._elapsed(),
+            "curve": self._curve,
+            "last": self._last,
+            "stepper": self._stepper.state(),
+        }
+
+    def _resume(self, resume_from: Path | None) -> None:
+        """Take up the interrupted training, else the shorter one, else start anew."""
+        state = self._checkpoints.read(self._epochs)
+        if state is None and resume_from is not None:
+            state = self._checkpoints.read(self._epochs, resume_from)
+            if state is not None:
+                state |= {"paid": state["epoch"], "seconds": 0.0}
+        if state is None:
+            return
+        self._epoch, self._paid, self._seconds = state["epoch"], state["paid"], state["seconds"]
+        self._curve, self._last = state["curve"], state["last"]
+        self._stepper.load_state(state["stepper"])
+
+
+def _move(network: nn.Module, device: torch.device, recipe: TrainingRecipe) -> None:
+    if recipe.channels_last:
+        network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    else:
+        network.to(device)
+
+
+def _pipeline(data: DataSet, recipe: TrainingRecipe, device: torch.device) -> Pipeline:
+    chosen = Augmentation(recipe.flip, recipe.crop_padding, recipe.cutout)
+    return Pipeline(data.mean, data.std, chosen, device, recipe.channels_last)
