@@ -1,0 +1,282 @@
+"""The session "supernet": a supernet with its training, answering the calls of `darts`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from nas.core.config import RunConfig, build_settings
+from nas.core.errors import DataError, Interrupted, UnsupportedError
+from nas.core.protocols import Context, Reply
+from nas.core.work import Spent
+from nas.oneshot.curvature import dominant_eigenvalue
+from nas.oneshot.measuring import Measurement, Paired, separate
+from nas.oneshot.training import SupernetTraining
+from nas.strategies.darts import DartsSettings
+from nas.training.data import load_data
+from nas.training.randomness import generator, seeded
+from nas.training.stream import Stream
+from search_spaces import get_space
+from search_spaces.cell import CellSpace, legal_operations
+from search_spaces.supernet import EDGES, Supernet, masked
+
+Compare = Callable[[Tensor], Mapping[str, Tensor]]
+Variant = Callable[[Tensor], Tensor]
+
+
+def open_supernet(spec: Mapping[str, Any], context: Context) -> SupernetSession:
+    """Make the session of a run.
+
+    Args:
+        spec: The run's configuration (`RunConfig.model_dump`).
+        context: Device of the worker.
+
+    Raises:
+        UnsupportedError: The space has no supernet with edges to decide.
+    """
+    config = build_settings(RunConfig, spec)
+    settings = build_settings(DartsSettings, config.settings)
+    space = get_space(config.space)
+    if not isinstance(space, CellSpace):
+        raise UnsupportedError(f"space {space.name!r} has no edges to decide", "use random")
+    data = load_data(config.data, config.seed, **config.data_settings)
+    pc_darts = settings.variant.name == "pc-darts"
+    with seeded(config.seed, "supernet"):
+        supernet = space.supernet(
+            data.input_shape,
+            data.num_classes,
+            fast=settings.fast,
+            variant="pc-darts" if pc_darts else "darts",
+            partial=settings.variant.channels,
+            **config.network,
+        )
+    device = torch.device(context.device)
+    supernet = supernet.to(device, memory_format=torch.channels_last)
+    training = SupernetTraining(supernet, data, settings, config.seed, device)
+    return SupernetSession(space, training, data.fingerprint)
+
+
+class SupernetSession:
+    """A supernet being searched.
+
+    Args:
+        space: Its space.
+        training: The supernet, its data and optimisers.
+        fingerprint: Of the data, checked when a state is loaded.
+    """
+
+    readonly = frozenset({"drops", "edge_drops", "mixture", "curvature"})
+
+    def __init__(self, space: CellSpace, training: SupernetTraining, fingerprint: str) -> None:
+        self.space = space
+        self.training = training
+        self.supernet: Supernet = training.supernet
+        self._fingerprint = fingerprint
+        self._macs: float | None = None
+
+    def call(self, method: str, arguments: Mapping[str, Any], context: Context) -> Reply:
+        """Do one step; see the methods of the same names for what they answer."""
+        methods: dict[str, Callable[..., tuple[Any, float, float]]] = {
+            "train": self.train,
+            "begin_tuning": self.begin_tuning,
+            "mixture": self.mixture,
+            "curvature": self.curvature,
+            "drops": self.drops,
+            "edge_drops": self.edge_drops,
+            "keep": self.keep,
+            "remove": self.remove,
+        }
+        began = time.perf_counter()
+        value, epochs, passes = methods[method](context, **arguments)
+        seconds = time.perf_counter() - began
+        spent = Spent(epochs, 0, seconds, passes * self.macs())
+        names = ("train_loss", "train_error", "loss", "error")
+        figures = {n: value[n] for n in names if isinstance(value, dict) and n in value}
+        return Reply(figures, value, {}, spent)
+
+    # Each method gives its answer, the epochs it trained and the single-picture forward passes
+    # it amounts to.
+
+    def train(self, context: Context) -> tuple[Any, float, float]:
+        """One epoch; the answer has losses, errors, the learning rate and the mixture."""
+        number = self.training.progress.epochs
+        passes = self.training.epoch_passes(number) * self.training.images()
+        figures = self.training.epoch(context)
+        return {"epoch": number, **figures, **self._weights()}, 1.0, passes
+
+    def begin_tuning(self, context: Context) -> tuple[Any, float, float]:
+        """Go over to the constant learning rate of selection."""
+        self.training.begin_tuning()
+        return None, 0.0, 0.0
+
+    def mixture(self, context: Context) -> tuple[Any, float, float]:
+        """`mixture` `{group: [[weight of each operation] of each edge]}`, and `edge_weights`
+        `{group: [weight of each edge]}` or None.
+        """
+        return self._weights(), 0.0, 0.0
+
+    def curvature(self, context: Context) -> tuple[Any, float, float]:
+        """Dominant eigenvalue of the validation loss's Hessian in the alphas, on one batch."""
+        training, supernet = self.training, self.supernet
+        size = training.settings.weights.batch_size
+        stream = Stream(training.validation, size, context.seed, "curvature", fixed=True)
+        images, labels = stream.batch(0)
+        with seeded(context.seed, device=training.device):
+            inputs = training.pipeline.plain(images)
+            loss, _ = training.loss(inputs, labels, supernet.mixture())
+            value = dominant_eigenvalue(
+                loss, supernet.alpha_parameters(), generator(context.seed, "start")
+            )
+        return {"eigenvalue": value}, 0.0, 6.0 * len(labels)
+
+    def drops(self, context: Context, edge: str) -> tuple[Any, float, float]:
+        """What is left without each operation of `edge` (see `Measurement.to_dict`)."""
+        supernet, paper = self.supernet, self._paper
+        live = supernet.live(edge)
+        legal = legal_operations(self.space)[edge]
+        eligible = live if paper else [o for o in live if o in legal]
+        if paper:
+            mixture, found = supernet.mixture(), supernet.edge(edge)
+            variants: dict[str, Variant] = {
+                name: lambda x, name=name: supernet(x, masked(mixture, found, name))  # type: ignore[misc]
+                for name in live
+            }
+            return self._answer(self._separately(context, variants), len(live))
+        measured = self._paired(context, lambda x: supernet.removals(x, edge), eligible, 1)
+        return self._answer(measured, len(live))
+
+    def edge_drops(
+        self, context: Context, group: str, node: int, edges: Sequence[str]
+    ) -> tuple[Any, float, float]:
+        """What is left without each of `edges`, which enter a node."""
+        supernet = self.supernet
+        if self._paper:
+            mixture = supernet.mixture()
+            variants: dict[str, Variant] = {
+                name: lambda x, name=name: supernet(x, masked(mixture, supernet.edge(name)))  # type: ignore[misc]
+                for name in edges
+            }
+            return self._answer(self._separately(context, variants), len(edges))
+        wanted = self.space.inputs_per_node or len(edges)
+        measured = self._paired(
+            context, lambda x: supernet.edge_removals(x, group, node), edges, wanted
+        )
+        return self._answer(measured, len(edges))
+
+    def keep(self, context: Context, edge: str, operation: str) -> tuple[Any, float, float]:
+        """Decide for an operation; the others are physically gone."""
+        self.supernet.keep(edge, operation)
+        self._decided()
+        return None, 0.0, 0.0
+
+    def remove(self, context: Context, edge: str) -> tuple[Any, float, float]:
+        """Decide against an edge."""
+        self.supernet.remove(edge)
+        self._decided()
+        return None, 0.0, 0.0
+
+    def save(self, path: Path) -> None:
+        """Write the supernet, both optimisers and the position to `path`."""
+        state = {
+            "data": self._fingerprint,
+            "structure": self.supernet.structure(),
+            "supernet": self.supernet.state_dict(),
+            "training": self.training.state(),
+        }
+        torch.save(state, path)
+
+    def load(self, path: Path) -> None:
+        """Become what `save` wrote.
+
+        Raises:
+            DataError: It was trained on other data.
+        """
+        state = torch.load(path, map_location=self.training.device, weights_only=True)
+        if state["data"] != self._fingerprint:
+            raise DataError("the data is not what this run began with", "restore it, or begin anew")
+        self.supernet.load_structure(state["structure"])
+        self.supernet.load_state_dict(state["supernet"])
+        self.training.load_state(state["training"])
+        self._macs = None
+
+    def macs(self) -> float:
+        """Multiply-accumulates of one forward pass of one picture, as the supernet is now."""
+        if self._macs is None:
+            images, _ = self.training.validation.batch(
+                torch.arange(2, device=self.training.validation.home)
+            )
+            with torch.no_grad(), seeded(0), FlopCounterMode(display=False) as counter:
+                self.supernet(self.training.pipeline.plain(images))
+            self._macs = counter.get_total_flops() / 2 / len(images)
+        return self._macs
+
+    @property
+    def _paper(self) -> bool:
+        return self.training.settings.selection.mode == "paper"
+
+    def _decided(self) -> None:
+        self.training.forget_dead()
+        self._macs = None
+
+    def _weights(self) -> dict[str, Any]:
+        mixture = self.supernet.mixture()
+        groups = list(self.supernet.alphas)
+        edges = {group: mixture[group + EDGES].tolist() for group in self.supernet.betas}
+        return {
+            "mixture": {group: mixture[group].tolist() for group in groups},
+            "edge_weights": edges or None,
+        }
+
+    def _stream(self, context: Context, purpose: str) -> Stream:
+        settings = self.training.settings
+        size = settings.selection.batch_size or settings.weights.batch_size
+        return Stream(self.training.validation, size, context.seed, purpose)
+
+    def _paired(
+        self, context: Context, compare: Compare, eligible: Sequence[str], choose: int
+    ) -> Measurement:
+        """All variants on the same pictures, without augmentation, until one is clear."""
+        training, chosen = self.training, self.training.settings.selection
+        total = len(training.validation)
+        tally = Paired(
+            eligible, choose, chosen.criterion, chosen.confidence, chosen.at_least, total
+        )
+        stream = self._stream(context, "measure")
+        with torch.no_grad(), seeded(context.seed, device=training.device):
+            for number in range(stream.steps):
+                if context.should_stop():
+                    raise Interrupted
+                images, labels = stream.batch(number)
+                if tally.add(compare(training.pipeline.plain(images)), labels):
+                    break
+        return tally.result()
+
+    def _separately(self, context: Context, variants: Mapping[str, Variant]) -> Measurement:
+        """Each variant on the whole half, shuffled and augmented anew (as published)."""
+        training = self.training
+
+        def batches(name: str, run: Variant) -> Iterator[tuple[Tensor, Tensor]]:
+            stream = self._stream(context, f"measure {name}")
+            chance = generator(context.seed, "pictures", name, device=training.device)
+            for number in range(stream.steps):
+                if context.should_stop():
+                    raise Interrupted
+                images, labels = stream.batch(number)
+                yield run(training.pipeline.train(images, chance)), labels
+
+        with torch.no_grad(), seeded(context.seed, device=training.device):
+            return separate(
+                {name: batches(name, run) for name, run in variants.items()},
+                list(variants),
+                training.settings.selection.criterion,
+                len(training.validation),
+            )
+
+    def _answer(self, measured: Measurement, variants: int) -> tuple[Any, float, float]:
+        return measured.to_dict(), 0.0, float(variants * measured.images)
