@@ -26,7 +26,7 @@ def draw_curves(
 ) -> Picture:
     """Lines of (x, y) pairs by name; `marks` are x positions drawn as dashed verticals.
 
-    Points that are not finite are left out; names stand above the plot.
+    Points that are not finite are left out; names stand above the plot if there are several.
     """
     width, height = size
     clean = {
@@ -35,11 +35,12 @@ def draw_curves(
     }
     xs = [x for pairs in clean.values() for x, _ in pairs] + list(marks)
     ys = [y for pairs in clean.values() for _, y in pairs]
-    left, top, bottom = 62.0, 74.0, height - 46.0
+    left, top, bottom = 62.0, 66.0 if len(clean) > 1 else 44.0, height - 46.0
     across = fit(xs, left, width - 14, log=False, margin=0.02)
     up = fit(ys, bottom, top)
     shapes: list[Shape] = [Text(10, 16, title, 14, bold=True)]
-    shapes += _legend(list(clean), 10, 40)
+    if len(clean) > 1:
+        shapes += _legend(list(clean), 10, 40)
     shapes += y_axis(up, left, width - 14, "", metric)
     shapes += x_axis(across, bottom, top, x_name)
     for mark in marks:

@@ -199,51 +199,49 @@ def _connection(
 
 
 def cells_of(graph: Any) -> list[Cell]:
-    """The cells of a space's graph (networkx.DiGraph whose edges carry "op").
+    """The cells of a space's graph.
 
-    Nodes or edges may say with "cell" which cell they belong to, or be named
-    'cell/node'. A graph whose nodes carry the operations (edges carry none) is
-    turned into one whose edges do: an edge gets its target's operation.
+    Args:
+        graph: A `networkx.DiGraph`. Edges carry the operation as "op"; where they carry none,
+            nodes do, and an edge shows the operation of the node it leads to. Nodes may carry
+            "cell", the cell they belong to, else their names up to the last slash tell. Edges
+            into a node whose "op" is "concat" are drawn as plain lines.
     """
-    grouped: dict[str, list[Arc]] = {}
-    names: dict[str, dict[str, str]] = {}
+    nodes: dict[str, dict[str, str]] = {}
+    arcs: dict[str, list[Arc]] = {}
     for node, data in graph.nodes(data=True):
         group, short = _split(node, data)
-        names.setdefault(group, {})[str(node)] = _printed(short)
+        ends = graph.out_degree(node) == 0
+        nodes.setdefault(group, {})[str(node)] = _printed(short, data.get("op"), ends)
     for source, target, data in graph.edges(data=True):
-        group, _ = _split(target, graph.nodes[target])
-        operation = data.get("op") or graph.nodes[target].get("op") or ""
-        if operation in {"concat", "output", "input"}:
-            operation = ""
-        grouped.setdefault(group, []).append(Arc(str(source), str(target), str(operation)))
+        at = graph.nodes[target]
+        group, _ = _split(target, at)
+        gathers = at.get("op") == "concat"
+        operation = "" if gathers else str(data.get("op") or at.get("op") or "")
+        arcs.setdefault(group, []).append(Arc(str(source), str(target), operation))
     return [
-        Cell(_title(group), names[group], tuple(arcs))
-        for group, arcs in grouped.items()
-        if group in names
+        Cell(_title(group), names, tuple(arcs.get(group, ()))) for group, names in nodes.items()
     ]
 
 
 def _split(node: object, data: Mapping[str, Any]) -> tuple[str, str]:
-    if "cell" in data:
-        return str(data["cell"]), str(node).rsplit("/", 1)[-1]
-    if isinstance(node, tuple) and len(node) == 2:
-        return str(node[0]), str(node[1])
     group, slash, short = str(node).rpartition("/")
+    if "cell" in data:
+        return str(data["cell"]), short
     return (group, short) if slash else ("", str(node))
 
 
-_SUBSCRIPTS: Final = {
-    "c_{k-2}": "c\u2096\u208b\u2082",
-    "c_{k-1}": "c\u2096\u208b\u2081",
-    "c_{k}": "c\u2096",
-    "c_k": "c\u2096",
-    "input": "in",
-    "output": "out",
-}
+_INPUTS: Final = {"input0": "c\u2096\u208b\u2082", "input1": "c\u2096\u208b\u2081"}
 
 
-def _printed(short: str) -> str:
-    return _SUBSCRIPTS.get(short, short)
+def _printed(short: str, op: str | None, ends: bool) -> str:
+    if short in _INPUTS:
+        return _INPUTS[short]
+    if op == "concat" and ends:
+        return "c\u2096"
+    if op == "input":
+        return "in"
+    return "out" if op == "output" else short
 
 
 def _title(group: str) -> str:

@@ -153,9 +153,7 @@ def _key(dots: Sequence[Dot], arms: Sequence[str], x: float, y: float) -> list[S
     return shapes
 
 
-def _labels(
-    dots: Sequence[Dot], across: Scale, up: Scale, target: str, cost: str
-) -> list[Shape]:
+def _labels(dots: Sequence[Dot], across: Scale, up: Scale, target: str, cost: str) -> list[Shape]:
     """Names of front points, each where it hides no point and no other name, or not at all."""
     places = [(across(d.figures[cost]), up(d.figures[target])) for d in dots]
     taken = [(x - 6, y - 6, x + 6, y + 6) for x, y in places]

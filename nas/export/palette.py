@@ -26,7 +26,7 @@ _KNOWN: Final[dict[str, str]] = {
     "none": "#c9ced8",
 }
 _OTHERS: Final = ("#cc79a7", "#f0e442", "#009e73", "#e69f00", "#56b4e9", "#d55e00", "#0072b2")
-_WORDS: Final = {"skip_connect": "skip", "conv_7x1_1x7": "conv 7×1 1×7"}  # noqa: RUF001
+_WORDS: Final = {"skip_connect": "skip", "conv_7x1_1x7": "conv 7×1 1×7"}
 
 
 def colour(operation: str) -> str:
@@ -36,7 +36,7 @@ def colour(operation: str) -> str:
 
 
 def label(operation: str) -> str:
-    """The name as printed: 'sep_conv_3x3' is 'sep conv 3×3'."""  # noqa: RUF002
+    """The name as printed: 'sep_conv_3x3' is 'sep conv 3×3'."""
     known = _WORDS.get(operation)
     if known:
         return known

@@ -1,109 +1,126 @@
-"""The source text of some of our own definitions and of all they need, for stand-alone files."""
+"""The source text of definitions and of all that they need, for stand-alone files."""
 
 from __future__ import annotations
 
 import ast
 import inspect
 import sys
-import textwrap
-from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cache
 from types import ModuleType
-from typing import Any
 
 from nas.core.errors import ExportError
 
 
-class Collected:
-    """Definitions in an order in which they can be run, and the imports they need."""
+@dataclass
+class Source:
+    """Definitions in an order in which they can be run, and the imports they need.
 
-    def __init__(self) -> None:
-        self.pieces: dict[str, str] = {}
-        self.imports: set[str] = set()
+    Attributes:
+        pieces: Name to source text, dependencies first.
+        imports: Import statements, for torch and the standard library only.
+    """
+
+    pieces: dict[str, str] = field(default_factory=dict)
+    imports: set[str] = field(default_factory=set)
 
 
-def collect(module: ModuleType, names: Iterable[str]) -> Collected:
-    """Gather top-level definitions of one of our modules, dependencies first.
-
-    Names used only in annotations are left out: the stand-alone file postpones those.
+def source_of(definition: type) -> Source:
+    """Gather a class and what it needs of our modules, or of the modules it lives among.
 
     Raises:
-        ExportError: A definition needs something that is neither torch, the standard library
-            nor in one of our own modules.
+        ExportError: It needs something that is neither torch, the standard library nor written
+            in Python beside it.
     """
-    collected = Collected()
-    for name in names:
-        _visit(module, name, collected, ())
-    return collected
+    own = {"search_spaces", definition.__module__.split(".")[0]}
+    source = Source()
+    _visit(sys.modules[definition.__module__], definition.__name__, source, own, ())
+    return source
 
 
-def _visit(module: ModuleType, name: str, collected: Collected, above: tuple[str, ...]) -> None:
-    if name in collected.pieces or name in above:
+def _visit(
+    module: ModuleType, name: str, source: Source, own: set[str], above: tuple[str, ...]
+) -> None:
+    if name in source.pieces or name in above:
         return
-    node = _definition(module, name)
-    if node is None:
-        _outside(module, name, collected)
+    text = _definitions(module).get(name)
+    if text is None:
+        _imported(module, name, source, own, above)
         return
-    for used in sorted(_names(node)):
+    for used in _names(text):
         if used != name and hasattr(module, used):
-            _visit(module, used, collected, (*above, name))
-    text = inspect.getsource(module).splitlines()
-    first = min([node.lineno, *(item.lineno for item in getattr(node, "decorator_list", []))])
-    collected.pieces[name] = textwrap.dedent("\n".join(text[first - 1 : node.end_lineno]))
+            _visit(module, used, source, own, (*above, name))
+    if name not in source.pieces:
+        source.pieces[name] = text
 
 
-def _definition(module: ModuleType, name: str) -> ast.stmt | None:
-    for node in ast.parse(inspect.getsource(module)).body:
-        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
-            return node
-        targets = node.targets if isinstance(node, ast.Assign) else []
-        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
-            return node
-    return None
-
-
-class _Annotations(ast.NodeTransformer):
-    """Takes annotations away, so that what is left is what runs."""
-
-    def visit_arg(self, node: ast.arg) -> ast.AST:
-        node.annotation = None
-        return node
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:  # noqa: N802 - ast's name
-        node.returns = None
-        return self.generic_visit(node)
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:  # noqa: N802 - ast's name
-        if node.value is None:
-            return ast.Pass()
-        return self.generic_visit(ast.Assign([node.target], node.value))
-
-
-def _names(node: ast.stmt) -> set[str]:
-    bare = _Annotations().visit(ast.parse(ast.unparse(node)))
-    loads = (item for item in ast.walk(bare) if isinstance(item, ast.Name))
-    return {item.id for item in loads if isinstance(item.ctx, ast.Load)}
-
-
-def _outside(module: ModuleType, name: str, collected: Collected) -> None:
-    """Something the module imported: ours is gathered there, torch's and Python's imported."""
-    value: Any = getattr(module, name)
-    if isinstance(value, ModuleType):
-        path, _, last = value.__name__.rpartition(".")
-        _allow(value.__name__, name)
-        collected.imports.add(f"from {path} import {last}" if path else f"import {last}")
-        return
-    home = getattr(value, "__module__", "")
-    if home.split(".")[0] == "search_spaces":
-        _visit(sys.modules[home], name, collected, ())
-        return
-    _allow(home, name)
-    collected.imports.add(f"from {home} import {name}")
-
-
-def _allow(home: str, name: str) -> None:
-    root = home.split(".")[0]
-    if root != "torch" and root not in sys.stdlib_module_names:
+@cache
+def _definitions(module: ModuleType) -> dict[str, str]:
+    """Top-level classes, functions and constants with the string that explains them."""
+    try:
+        text = inspect.getsource(module)
+    except (OSError, TypeError) as error:
         raise ExportError(
-            f"a stand-alone module cannot hold {name!r} of {home or 'nowhere'}",
-            "keep layers free of anything but torch",
+            f"the source of {module.__name__} cannot be read: {error}",
+            "export to pt2 or onnx instead",
+        ) from error
+    lines, body = text.splitlines(), ast.parse(text).body
+    found = {}
+    for node, after in zip(body, [*body[1:], None], strict=True):
+        first, last = node.lineno, node.end_lineno
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            first = min([first, *(item.lineno for item in node.decorator_list)])
+            names = [node.name]
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = [target.id for target in targets if isinstance(target, ast.Name)]
+            if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+                last = after.end_lineno
+        else:
+            continue
+        found.update(dict.fromkeys(names, "\n".join(lines[first - 1 : last])))
+    return found
+
+
+def _names(text: str) -> list[str]:
+    names = (node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name))
+    return sorted(set(names))
+
+
+def _imported(
+    module: ModuleType, name: str, source: Source, own: set[str], above: tuple[str, ...]
+) -> None:
+    """Something the module imported: ours is gathered too, torch's and Python's imported."""
+    home, original = _imports(module).get(name, ("", name))
+    root = home.split(".")[0]
+    if root in own and original:
+        if original != name:
+            raise ExportError(
+                f"{module.__name__} imports {original!r} as {name!r}", "import it by its own name"
+            )
+        _visit(sys.modules[home], name, source, own, above)
+    elif root == "torch" or root in sys.stdlib_module_names:
+        renamed = "" if name in {original, home} else f" as {name}"
+        source.imports.add(
+            f"from {home} import {original}{renamed}" if original else f"import {home}{renamed}"
         )
+    else:
+        raise ExportError(
+            f"a stand-alone module cannot hold {name!r} of {home or module.__name__}",
+            "its layers may use torch and the standard library only",
+        )
+
+
+@cache
+def _imports(module: ModuleType) -> dict[str, tuple[str, str]]:
+    """Local name to (module, name there); the second is empty for a module as a whole."""
+    found = {}
+    for node in ast.walk(ast.parse(inspect.getsource(module))):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            for alias in node.names:
+                found[alias.asname or alias.name] = (node.module, alias.name)
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                whole = alias.name if alias.asname else alias.name.split(".")[0]
+                found[alias.asname or whole] = (whole, "")
+    return found

@@ -19,8 +19,8 @@ class TensorBoardMonitor:
     """Writes event files: the run's own in `folder`, one sub-run per candidate.
 
     Tags of the run: `PHASE/NAME` (progress), `alphas/GROUP` (heat map),
-    `collapse/entropy_GROUP`, `collapse/skips_GROUP`, `collapse/eigenvalue`,
-    `collapse/alarm`, `decisions/EDGE` (text and bars), `cells/LABEL`, `front`,
+    `alphas/entropy_GROUP`, `alphas/skips_GROUP`, `collapse/NAME` (skips, entropy, eigenvalue,
+    alarm), `decisions/EDGE` (text and bars), `cells/LABEL`, `front`,
     `front/hypervolume`, `search/best_METRIC`. Tags of a candidate:
     `curve/NAME` and its hparams.
 
@@ -88,8 +88,8 @@ class TensorBoardMonitor:
     def _alphas(self, event: Event) -> None:
         step = _step(event)
         for table in tables(event):
-            self._main.scalar(f"collapse/entropy_{table.group}", table.entropy(), step)
-            self._main.scalar(f"collapse/skips_{table.group}", table.skips(), step)
+            self._main.scalar(f"alphas/entropy_{table.group}", table.entropy(), step)
+            self._main.scalar(f"alphas/skips_{table.group}", table.skips(), step)
             picture = {**table.payload(), "step": step, "decided": event.get("decided") or {}}
             self._paint("alphas", f"alphas/{table.group}", picture, step)
 
@@ -100,7 +100,6 @@ class TensorBoardMonitor:
             parts = value if isinstance(value, Mapping) else {"": value}
             for group, number in _numbers(parts):
                 suffix = f"_{group}" if group else ""
-                # groups are already written with the alphas; a total has its own tag
                 self._main.scalar(f"collapse/{name}{suffix}", number, step)
         alarm = event.get("alarm") or ""
         self._main.scalar("collapse/alarm", float(bool(alarm)), step)
@@ -188,7 +187,10 @@ def decision_text(event: Event) -> str:
         if any(name in row for row in measured.values())
     ]
     if names:
-        head = ["| | " + " | ".join(names).replace("_", " ") + " |", "|---" * (len(names) + 1) + "|"]
+        head = [
+            "| | " + " | ".join(names).replace("_", " ") + " |",
+            "|---" * (len(names) + 1) + "|",
+        ]
         rows = [
             f"| {_clean(key)} | " + " | ".join(_number(row.get(name)) for name in names) + " |"
             for key, row in measured.items()
@@ -206,9 +208,7 @@ def _clean(value: Any) -> str:
 
 
 def _finite(value: Any) -> bool:
-    return (
-        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    )
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _numbers(values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:

@@ -42,9 +42,7 @@ class RunWriter:
     def image(self, tag: str, png: bytes, step: int) -> None:
         """A picture, given as PNG."""
         width, height = (int.from_bytes(png[at : at + 4], "big") for at in (16, 20))
-        picture = Summary.Image(
-            encoded_image_string=png, width=width, height=height, colorspace=4
-        )
+        picture = Summary.Image(encoded_image_string=png, width=width, height=height, colorspace=4)
         self._add(Summary.Value(tag=tag, image=picture), step)
 
     def text(self, tag: str, markdown: str, step: int) -> None:
@@ -81,13 +79,9 @@ class RunWriter:
             (hparams.SESSION_START_INFO_TAG, {"session_start_info": start}),
             (hparams.SESSION_END_INFO_TAG, {"session_end_info": end}),
         ):
-            data = plugin_data_pb2.HParamsPluginData(
-                version=hparams.PLUGIN_DATA_VERSION, **content
-            )
+            data = plugin_data_pb2.HParamsPluginData(version=hparams.PLUGIN_DATA_VERSION, **content)
             metadata = hparams.create_summary_metadata(data)
-            self._add(
-                Summary.Value(tag=tag, metadata=metadata, tensor=hparams.NULL_TENSOR), 0
-            )
+            self._add(Summary.Value(tag=tag, metadata=metadata, tensor=hparams.NULL_TENSOR), 0)
 
     def close(self) -> None:
         """Write what is waiting."""

@@ -1,0 +1,316 @@
+"""The parts of a report, made from its plain data: tables, pictures and sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from markupsafe import Markup
+
+from nas.export.axes import metric_name, short
+from nas.export.canvas import Picture, to_svg
+from nas.export.charts import draw_arms, draw_curves
+from nas.export.front_picture import draw_front
+from nas.export.painters import alphas_picture, decision_picture, dots_of, target_of
+
+ORDER: Final = (
+    "test_error",
+    "error",
+    "loss",
+    "params",
+    "macs",
+    "latency_ms",
+    "memory_mb",
+    "energy_j",
+    "epochs",
+    "gradient_evaluations",
+    "seconds",
+)
+POINTS: Final = 200  # rows of a table; a longer one ends with a note
+
+
+def svg(picture: Picture) -> Markup:
+    """A picture as part of the page; the canvas escapes every text in it."""
+    return Markup(to_svg(picture, inline=True))
+
+
+def columns(rows: Sequence[Mapping[str, float]]) -> list[str]:
+    """Metrics that occur in `rows`, the well-known ones first."""
+    seen = {name for row in rows for name in row}
+    known = [name for name in ORDER if name in seen]
+    return known + sorted(seen - set(ORDER))
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def best_tiles(best: Mapping[str, Any] | None, spent: Mapping[str, float]) -> list[dict[str, str]]:
+    """The large figures on top."""
+    figures = dict((best or {}).get("figures") or {})
+    shown = [name for name in ("test_error", "error", "params", "macs") if name in figures]
+    tiles = [{"name": metric_name(name), "value": short(figures[name], name)} for name in shown]
+    for name, title in (("epochs", "epochs spent"), ("evaluations", "networks evaluated")):
+        if spent.get(name):
+            tiles.append({"name": title, "value": f"{spent[name]:,.4g}"})
+    if spent.get("seconds"):
+        tiles.append({"name": "computing time", "value": duration(spent["seconds"])})
+    return tiles
+
+
+def scale_text(scale: Mapping[str, Any]) -> str:
+    """'channels 16, layers 8'."""
+    return ", ".join(f"{name} {value}" for name, value in scale.items())
+
+
+def front_section(front: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The front's picture and table."""
+    points = list((front or {}).get("points") or [])
+    if not front or not points:
+        return None
+    dots = dots_of(points)
+    target = target_of(dots)
+    on_front = [point for point in points if point.get("front", True)]
+    metrics = columns([point.get("figures") or {} for point in on_front])
+    on_front.sort(key=lambda point: (point.get("figures") or {}).get(target, float("inf")))
+    return {
+        "picture": svg(draw_front(dots, target=target)),
+        "metrics": metrics,
+        "rows": [
+            {
+                "label": point.get("label") or scale_text(point.get("scale") or {}) or "\u2013",
+                "id": str(point.get("id", ""))[:8],
+                "arm": (point.get("arm") or (point.get("tags") or {}).get("arm") or "search"),
+                "cells": [_cell(point.get("figures") or {}, name) for name in metrics],
+            }
+            for point in on_front[:POINTS]
+        ],
+        "more": max(0, len(on_front) - POINTS),
+        "hypervolume": front.get("hypervolume"),
+        "count": len(on_front),
+        "others": len(points) - len(on_front),
+    }
+
+
+def _cell(figures: Mapping[str, float], name: str) -> str:
+    return short(float(figures[name]), name) if name in figures else "\u2013"
+
+
+def comparison_section(comparison: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The verdict on search against random choice, in words and as a picture."""
+    if not comparison:
+        return None
+    metric = str(comparison.get("metric", "test_error"))
+    arms = {name: list(map(float, values)) for name, values in comparison["arms"].items()}
+    intervals = {
+        name: (float(mean), float(low), float(high))
+        for name, (mean, low, high) in (comparison.get("intervals") or {}).items()
+    }
+    pairs = list(arms.items())
+    return {
+        "verdict": verdict(comparison),
+        "side": _side(comparison),
+        "picture": svg(draw_arms(dict(pairs), intervals, metric=metric)) if pairs else None,
+        "cost": comparison.get("cost", ""),
+        "method": comparison.get("method", ""),
+    }
+
+
+def _side(comparison: Mapping[str, Any]) -> str:
+    if comparison["low"] > 0:
+        return "better"
+    return "worse" if comparison["high"] < 0 else "open"
+
+
+def verdict(comparison: Mapping[str, Any]) -> str:
+    """What a comparison shows, whichever way it falls.
+
+    The difference is random minus search: above zero the search is better.
+    """
+    metric = str(comparison.get("metric", "test_error"))
+    difference = float(comparison["difference"])
+    low, high = float(comparison["low"]), float(comparison["high"])
+    share = f"{100 * float(comparison.get('confidence', 0.95)):g} %"
+    counts = {name: len(values) for name, values in comparison["arms"].items()}
+    several = " and ".join(f"{count} {name}" for name, count in counts.items())
+    interval = f"{share} confidence interval {_points(low, metric)} to {_points(high, metric)}"
+    name = metric_name(metric)
+    if _side(comparison) == "better":
+        return (
+            f"The search found better networks than random choice: its {name} is lower by "
+            f"{_points(difference, metric)} ({interval}; {several} networks)."
+        )
+    if _side(comparison) == "worse":
+        return (
+            f"Random choice found better networks than the search: the search's {name} is higher "
+            f"by {_points(-difference, metric)} (random minus search, {interval}; "
+            f"{several} networks)."
+        )
+    return (
+        f"No difference between the search and random choice could be shown: random minus search "
+        f"is {_points(difference, metric)} in {name} ({interval}, which includes zero; "
+        f"{several} networks)."
+    )
+
+
+def _points(value: float, metric: str) -> str:
+    text = f"{100 * value:.2f} points" if metric.endswith("error") else f"{value:.4g}"
+    return text.replace("-", "\u2212")
+
+
+def seed_rows(seeds: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """The table of retrained networks."""
+    if not seeds:
+        return None
+    metrics = columns([row.get("figures") or {} for row in seeds])
+    return {
+        "metrics": metrics,
+        "rows": [
+            {
+                "arm": row.get("arm", "search"),
+                "label": row.get("label", ""),
+                "seed": row.get("seed", ""),
+                "status": row.get("status", "ok"),
+                "cells": [_cell(row.get("figures") or {}, name) for name in metrics],
+            }
+            for row in seeds[:POINTS]
+        ],
+        "more": max(0, len(seeds) - POINTS),
+    }
+
+
+def curve_pictures(curves: Mapping[str, Mapping[str, Any]]) -> list[Markup]:
+    """One chart per title; charts without a point are left out."""
+    return [
+        svg(
+            draw_curves(
+                chart["series"],
+                title=title,
+                x_name=str(chart.get("x", "epoch")),
+                metric=str(chart.get("metric", "")),
+                marks=chart.get("marks") or (),
+            )
+        )
+        for title, chart in curves.items()
+        if any(chart["series"].values())
+    ]
+
+
+def heat_maps(alphas: Sequence[Mapping[str, Any]]) -> list[Markup]:
+    """Pictures of mixture weights."""
+    return [svg(alphas_picture(payload)) for payload in alphas if payload.get("rows")]
+
+
+def decision_rows(decisions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What was decided, in order, each with its picture."""
+    rows = []
+    for number, event in enumerate(decisions, start=1):
+        topology = event.get("kind") == "topology"
+        rows.append(
+            {
+                "number": number,
+                "edge": str(event.get("edge", "")),
+                "verb": "removed" if topology else "kept",
+                "operation": str(event.get("operation") or "nothing"),
+                "reason": str(event.get("reason") or ""),
+                "images": event.get("images"),
+                "picture": svg(decision_picture(event)) if event.get("measurements") else None,
+            }
+        )
+    return rows
+
+
+def alarm_section(events: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """The history of the collapse alarm."""
+    if not events:
+        return None
+    charts = {}
+    for name, title in (
+        ("skips", "Skip connections"),
+        ("entropy", "Entropy of the mixture"),
+        ("eigenvalue", "Dominant Hessian eigenvalue"),
+    ):
+        series: dict[str, list[list[float]]] = {}
+        for event in events:
+            value = event.get(name)
+            parts = value if isinstance(value, Mapping) else {name: value}
+            for group, number in parts.items():
+                if isinstance(number, int | float):
+                    series.setdefault(str(group), []).append([float(event["step"]), float(number)])
+        if series:
+            charts[title] = {"series": series, "x": "step"}
+    alarms = [
+        {"step": short(float(event["step"])), "text": str(event["alarm"])}
+        for event in events
+        if event.get("alarm")
+    ]
+    return {"charts": curve_pictures(charts), "alarms": alarms}
+
+
+SNIPPETS: Final = {
+    "python": "from {stem} import load\n\nnetwork = load()\nlogits = network(images)",
+    "onnx": 'import onnxruntime\n\nsession = onnxruntime.InferenceSession("{path}")\n'
+    '(logits,) = session.run(None, {{"images": images}})  # float32 NumPy array',
+    "pt2": 'import torch\n\nnetwork = torch.export.load("{path}").module()\n'
+    "logits = network(images)",
+    "json": "from pathlib import Path\n\nfrom nas.export import read_architecture\n\n"
+    'architecture = read_architecture(Path("{path}"))',
+}
+
+
+def export_rows(
+    exports: Sequence[Mapping[str, Any]], input_shape: Sequence[int] | None
+) -> list[dict[str, Any]]:
+    """The exported files, each with how to use it."""
+    rows = []
+    for item in exports:
+        path = str(item["path"])
+        stem = path.rsplit("/", 1)[-1].rsplit(".", 1)[0]
+        snippet = SNIPPETS.get(str(item["form"]), "").format(path=path, stem=stem)
+        if snippet and input_shape and item["form"] in {"python", "pt2", "onnx"}:
+            shape = ", ".join(str(size) for size in input_shape)
+            snippet = f"# images: (batch, {shape}), normalised as in training\n{snippet}"
+        difference = item.get("difference")
+        rows.append(
+            {
+                "form": str(item["form"]),
+                "path": path,
+                "size": _size(item.get("bytes")),
+                "difference": _difference(difference),
+                "detail": str(item.get("detail") or ""),
+                "snippet": snippet,
+            }
+        )
+    return rows
+
+
+def _difference(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{float(value):.1e}" if value else "0"
+
+
+def _size(count: Any) -> str:
+    if not isinstance(count, int):
+        return ""
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
+
+
+def settings_rows(values: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
+    """Nested settings as (dotted name, text)."""
+    return list(_flat(values, above))
+
+
+def _flat(values: Mapping[str, Any], above: str) -> Iterator[tuple[str, str]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{name}.")
+        elif isinstance(value, list | tuple):
+            yield f"{above}{name}", ", ".join(map(str, value))
+        else:
+            yield f"{above}{name}", "\u2013" if value is None else str(value)
