@@ -32,7 +32,8 @@ def plain(value: Any) -> Any:
     Raises:
         TypeError: A part of it has no JSON form.
         ValueError: A float is NaN or infinite, a whole number has more than 1,024 bits, a
-            mapping's key is not text, or the nesting is deeper than 64.
+            mapping's key is not text, a text has half a surrogate pair, or the nesting is deeper
+            than 64.
     """
     return _plain(value, MAX_DEPTH)
 
@@ -63,14 +64,20 @@ def _deeper(depth: int) -> int:
 def _key(key: Any) -> str:
     if not isinstance(key, str):
         raise ValueError(f"key {key!r} is not text")
-    return str.__str__(key)
+    return _text(key)
+
+
+def _text(value: str) -> str:
+    if not value.isascii():
+        value.encode()  # half a surrogate pair could never be written to a file
+    return str.__str__(value)  # an enumeration's member or NumPy's text becomes plain text
 
 
 def _scalar(value: Any) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
-        return str.__str__(value)  # an enumeration's member or NumPy's text becomes plain text
+        return _text(value)
     if isinstance(value, int):
         if int(value).bit_length() > MAX_INT_BITS:
             raise ValueError(f"a whole number of {int(value).bit_length()} bits")

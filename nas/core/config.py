@@ -5,24 +5,72 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, get_args
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    ValidationError,
+    field_validator,
+)
+from pydantic_core import CoreSchema
 
+from nas.core.canonical import plain
 from nas.core.errors import ConfigError
 from nas.core.objective import parse_objectives
 from nas.core.registry import close_matches
+from nas.core.yaml_text import dump_yaml, load_yaml, read_scalar
 
-MAX_FILE_BYTES: Final = 1_000_000
-"""A configuration or architecture file larger than this is refused unread."""
+MAX_FILE_BYTES: Final = 100_000
+"""A configuration file larger than this is refused: reading it would take more than a second."""
+
+
+_RELAXED: Final = frozenset({"tuple", "lax-or-strict"})  # pydantic's names of tuples and paths
+
+
+def _relax(schema: Any) -> None:
+    """Let lists be tuples and texts be paths: files and commands cannot write either."""
+    if isinstance(schema, dict):
+        if schema.get("type") in _RELAXED:
+            schema["strict"] = False
+        for key, part in schema.items():
+            if key not in ("metadata", "serialization"):
+                _relax(part)
+    elif isinstance(schema, list | tuple):
+        for part in schema:
+            _relax(part)
 
 
 class Settings(BaseModel):
-    """Base of every settings model: immutable, unknown keys refused, no silent conversions."""
+    """Base of every settings model: immutable, unknown keys refused, no silent conversions.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    `3` is a number with a point where one is wanted, a list is a tuple, a text is a path; `"3"`
+    is no number, `true` no 1, `3.0` no whole number and `"yes"` no truth value.
+    """
 
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = handler(source)
+        _relax(schema)
+        return schema
+
+
+def _jsonable(value: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return dict(plain(value))
+    except TypeError as error:
+        raise ValueError(f"JSON data ({error})") from None
+    except ValueError as error:
+        raise ValueError(f"JSON data ({error})") from None
+
+
+Json: TypeAlias = Annotated[dict[str, Any], AfterValidator(_jsonable)]
+"""Settings whose own model is not known yet; copied, and checked to be JSON data."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -34,46 +82,59 @@ def build_settings(model: type[M], values: Mapping[str, Any], what: str = "setti
         ConfigError: A key is unknown (close matches are named), or a value is of the wrong type
             or out of range. The first mistake is reported in one line.
     """
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{what}s are {_short(values)}", "expected names with values")
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            known = _fields_at(model, first["loc"][:-1])
-            hint = close_matches(str(first["loc"][-1]), known)
+            hint = close_matches(str(first["loc"][-1]), _fields_at(model, first["loc"][:-1]))
             raise ConfigError(f"unknown {what} {place!r}", hint) from None
-        reason = re.sub(r"^(Value error, |Input should be )", "", first["msg"])
         if first["type"] == "missing":
             raise ConfigError(f"{what} {place!r} is missing", "give it a value") from None
+        reason = re.sub(r"^(Value error, |Input should be |\w+ should )", "", first["msg"])
         got = _short(first["input"])
         raise ConfigError(f"{what} {place!r} is {got}", f"expected {reason}") from None
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # endless nesting, or a number with too many digits
+        return f"of type {type(value).__name__}"
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
     for part in path:
         field = model.model_fields.get(str(part))
-        kind = field.annotation if field else None
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            model = kind
+        below = _models_in(field.annotation) if field else []
+        model = below[0] if below else model
     return list(model.model_fields)
 
 
+def _models_in(kind: Any) -> list[type[BaseModel]]:
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return [kind]
+    return [model for part in get_args(kind) for model in _models_in(part)]
+
+
 def parse_assignments(texts: Iterable[str]) -> dict[str, Any]:
-    """Nested values from `a.b=value` texts; a value is read as a YAML scalar or flow list.
+    """Nested values from `a.b=value` texts; of two for the same key the last one counts.
+
+    A value is a number, `true`, `false`, `null`, a YAML list or mapping in brackets, a quoted
+    text, or else the text itself.
 
     Raises:
-        ConfigError: A text has no `=`, an empty key, or sets a key twice in conflicting ways.
+        ConfigError: A text has no `=`, an empty key, a broken value, or sets both a key and a
+            part of it.
     """
     result: dict[str, Any] = {}
     for text in texts:
         key, equals, value = text.partition("=")
-        parts = key.strip().split(".")
+        parts = [part.strip() for part in key.split(".")]
         if not equals or not all(parts):
             raise ConfigError(f"--set {text!r}", "expected KEY=VALUE or SECTION.KEY=VALUE")
         level = result
@@ -81,20 +142,19 @@ def parse_assignments(texts: Iterable[str]) -> dict[str, Any]:
             level = level.setdefault(part, {})
             if not isinstance(level, dict):
                 raise ConfigError(f"--set {text!r} sets a part of a plain value", "set it once")
-        level[parts[-1]] = _scalar(value, f"--set {text!r}")
+        if isinstance(level.get(parts[-1]), dict):
+            raise ConfigError(f"--set {text!r} sets what has parts already", "set it once")
+        level[parts[-1]] = _assigned(value.strip(), f"--set {text!r}")
     return result
 
 
-_FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
-
-
-def _scalar(text: str, what: str) -> Any:
-    if _FLOAT.fullmatch(text.strip()):  # YAML 1.1 takes 3e-4 for text
-        return float(text)
+def _assigned(text: str, what: str) -> Any:
     try:
-        return yaml.safe_load(text) if text.strip() else ""
-    except (yaml.YAMLError, ValueError, RecursionError):
-        raise ConfigError(f"{what} has a value that is no YAML", "quote it") from None
+        if text.startswith(("[", "{", '"', "'")):
+            return load_yaml(text)
+        return read_scalar(text) if text else ""
+    except ValueError as error:
+        raise ConfigError(f"{what} has a value that cannot be read: {error}", "quote it") from None
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,42 +173,43 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file.
 
     Raises:
-        ConfigError: The file is missing, too large, not YAML, or not a mapping.
+        ConfigError: The file is missing, too large, not YAML (see `load_yaml`), or not a mapping.
     """
-    text = read_text(path, "configuration file")
-    if "&" in text and re.search(r"(^|[\s\[{,:-])\*\w", text):
-        raise ConfigError(f"configuration file {str(path)!r} has aliases", "write values out")
+    what = f"configuration file {str(path)!r}"
     try:
-        data = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        line = getattr(getattr(error, "problem_mark", None), "line", None)
-        where = "" if line is None else f" in line {line + 1}"
-        raise ConfigError(f"configuration file {str(path)!r} is no YAML{where}") from None
+        data = load_yaml(read_text(path, "configuration file"))
+    except ValueError as error:
+        raise ConfigError(f"{what} cannot be read: {error}", "expected YAML") from None
     if data is None:
         return {}
-    if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
-        raise ConfigError(f"configuration file {str(path)!r} is no mapping", "expected KEY: VALUE")
+    if not isinstance(data, dict):
+        raise ConfigError(f"{what} is no mapping", "expected lines of KEY: VALUE")
     return data
 
 
 def read_text(path: Path, what: str) -> str:
-    """The UTF-8 text of a small file.
+    """The UTF-8 text of a small file, without a byte order mark.
 
     Raises:
         ConfigError: It is missing, a folder, unreadable, too large or not text.
     """
+    what = f"{what} {str(path)!r}"
     try:
-        if path.is_dir():
-            raise ConfigError(f"{what} {str(path)!r} is a folder", "name a file")
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ConfigError(f"{what} {str(path)!r} is larger than {MAX_FILE_BYTES} bytes")
-        return path.read_text(encoding="utf-8")
+        with path.open("rb") as handle:
+            content = handle.read(MAX_FILE_BYTES + 1)
+        if len(content) > MAX_FILE_BYTES:
+            raise ConfigError(
+                f"{what} is larger than {MAX_FILE_BYTES} bytes", "is it the right one?"
+            )
+        return content.decode("utf-8-sig")
     except FileNotFoundError:
-        raise ConfigError(f"{what} {str(path)!r} does not exist", "check the path") from None
+        raise ConfigError(f"{what} does not exist", "check the path") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{what} is a folder", "name a file") from None
     except UnicodeDecodeError:
-        raise ConfigError(f"{what} {str(path)!r} is not UTF-8 text") from None
+        raise ConfigError(f"{what} is not UTF-8 text", "is it the right one?") from None
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{what} {str(path)!r} cannot be read: {error}") from None
+        raise ConfigError(f"{what} cannot be read: {error}", "check the path") from None
 
 
 class FinalSettings(Settings):
@@ -169,7 +230,7 @@ class FinalSettings(Settings):
     scales: tuple[dict[str, int | float | bool], ...] = ()
     seeds: int = Field(3, ge=1, le=100)
     epochs: int | None = Field(None, ge=1)
-    recipe: dict[str, Any] = Field(default_factory=dict)
+    recipe: Json = Field(default_factory=dict)
     random_arm: bool = True
     random_epochs: int = Field(5, ge=1)
     random_limit: int = Field(64, ge=1)
@@ -199,18 +260,18 @@ class RunConfig(Settings):
 
     space: str
     strategy: str
-    settings: dict[str, Any] = Field(default_factory=dict)
+    settings: Json = Field(default_factory=dict)
     data: str = "digits"
-    data_settings: dict[str, Any] = Field(default_factory=dict)
+    data_settings: Json = Field(default_factory=dict)
     objectives: tuple[str, ...] = ("error:min",)
     preset: Literal["quick", "default", "paper"] = "quick"
-    network: dict[str, Any] = Field(default_factory=dict)
-    recipe: dict[str, Any] = Field(default_factory=dict)
-    final: FinalSettings = FinalSettings()
+    network: Json = Field(default_factory=dict)
+    recipe: Json = Field(default_factory=dict)
+    final: FinalSettings = Field(default_factory=FinalSettings)
     evaluator: str = "train"
     budget: str | None = None
     seed: int = Field(0, ge=0, lt=2**63)
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$")
     executor: str = "serial"
     workers: int = Field(1, ge=1, le=4096)
     plugins: tuple[str, ...] = ()
@@ -222,7 +283,7 @@ class RunConfig(Settings):
 
     def to_yaml(self) -> str:
         """The text of `config.yaml`."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+        return dump_yaml(self.model_dump(mode="json"))
 
 
 def preset(strategy: str, scale: str) -> dict[str, Any]:

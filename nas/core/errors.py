@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-
 MAX_PART = 600
 """Characters of a message or hint that are shown; what a file holds may be a megabyte."""
 

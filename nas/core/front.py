@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nas.core.architecture import FORMAT, Candidate
+from nas.core.canonical import plain
 from nas.core.objective import Objective
 
 REFERENCE_MARGIN = 0.1
@@ -35,8 +36,8 @@ def dominates(a: Sequence[float], b: Sequence[float]) -> bool:
 class Front:
     """The non-dominated feasible points of what was added, kept incrementally.
 
-    Of several points with equal costs the first is kept. Adding one point costs
-    time linear in the size of the front.
+    Of several points with equal costs the one with the smallest id is kept, so that the front
+    does not depend on the order of adding. Adding one point costs time linear in its size.
 
     Args:
         objectives: At least one.
@@ -56,16 +57,18 @@ class Front:
         return tuple(objective.cost(figures) for objective in self.objectives)
 
     def add(self, point: Point) -> bool:
-        """Take `point` in if nothing on the front is as good; tells whether it is on the front."""
+        """Take `point` in if nothing on the front is as good; tells whether it was taken."""
         if not all(objective.feasible(point.figures) for objective in self.objectives):
             return False
         costs = self.costs(point.figures)
         self._worst = [max(pair) for pair in zip(self._worst, costs, strict=True)]
         self._best = [min(pair) for pair in zip(self._best, costs, strict=True)]
-        for other, _ in self._points:
-            if other == costs or dominates(other, costs):
+        for other, held in self._points:
+            if dominates(other, costs):
                 return False
-        self._points = [(c, p) for c, p in self._points if not dominates(costs, c)]
+            if other == costs and held.candidate.id <= point.candidate.id:
+                return False
+        self._points = [(c, p) for c, p in self._points if c != costs and not dominates(costs, c)]
         self._points.append((costs, point))
         self._points.sort(key=lambda item: (item[0], item[1].candidate.id))
         return True
@@ -113,14 +116,14 @@ class Front:
                 {"name": objective.metric, "direction": objective.direction}
                 for objective in self.objectives
             ],
-            "reference_point": [s * r for s, r in zip(signs, reference, strict=False)],
+            "reference_point": [s * r + 0.0 for s, r in zip(signs, reference, strict=False)],
             "hypervolume": self.hypervolume(),
             "points": [
                 {
                     "id": point.candidate.id,
                     **point.candidate.to_dict(),
-                    "figures": dict(point.figures),
-                    **({"tags": dict(point.tags)} if point.tags else {}),
+                    "figures": _finite(point.figures),
+                    **({"tags": plain(point.tags)} if point.tags else {}),
                 }
                 for point in self.points
             ],
@@ -128,14 +131,20 @@ class Front:
 
     def to_csv(self) -> str:
         """The content of `front.csv`: id, scale and every figure, one point a line."""
-        names = sorted({name for point in self.points for name in point.figures})
+        finite = [_finite(point.figures) for point in self.points]
+        names = sorted({name for figures in finite for name in figures})
         scales = sorted({name for point in self.points for name in point.candidate.scale})
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["id", "architecture", *scales, *names])
-        for point in self.points:
+        for point, figures in zip(self.points, finite, strict=True):
             scale = [point.candidate.scale.get(name, "") for name in scales]
-            figures = [repr(point.figures[n]) if n in point.figures else "" for n in names]
+            row = [repr(figures[name]) if name in figures else "" for name in names]
             candidate = point.candidate
-            writer.writerow([candidate.id, candidate.architecture.id, *scale, *figures])
+            writer.writerow([candidate.id, candidate.architecture.id, *scale, *row])
         return text.getvalue()
+
+
+def _finite(figures: Mapping[str, float]) -> dict[str, float]:
+    """The figures that JSON can hold, as plain numbers."""
+    return {name: plain(value) for name, value in figures.items() if math.isfinite(value)}

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 from nas.core.errors import ConfigError
 from nas.core.registry import close_matches
@@ -29,7 +29,9 @@ METRICS: Final[Mapping[str, str]] = {
 """The names every part of the project uses; an evaluator may report others besides."""
 
 _FORM = re.compile(
-    r"(?P<metric>[A-Za-z_]\w*)(:(?P<direction>min|max))?((?P<op><=|>=|<|>)(?P<limit>[^<>=]+))?"
+    r"\s*(?P<metric>[A-Za-z_]\w*)\s*(:\s*(?P<direction>min|max)\s*)?"
+    r"((?P<op><=|>=)\s*(?P<limit>[-+.\deE]+)\s*)?",
+    re.ASCII,
 )
 
 
@@ -48,6 +50,12 @@ class Objective:
     direction: Direction = "min"
     limit: float | None = None
 
+    def __post_init__(self) -> None:
+        if self.direction not in get_args(Direction):
+            raise ConfigError(f"objective {self.metric!r} goes to {self.direction!r}", "min or max")
+        if self.limit is not None and not math.isfinite(self.limit):
+            raise ConfigError(f"objective {self.metric!r} has the limit {self.limit}", "a number")
+
     @classmethod
     def parse(cls, text: str) -> Objective:
         """Read `error`, `error:min` or `params:min<=2e6`.
@@ -55,7 +63,7 @@ class Objective:
         Raises:
             ConfigError: The text has another form, or its limit is on the wrong side.
         """
-        match = _FORM.fullmatch(text.replace(" ", ""))
+        match = _FORM.fullmatch(text)
         if match is None:
             raise ConfigError(f"objective {text!r}", "expected METRIC[:min|max][<=LIMIT]")
         direction: Direction = "max" if match["direction"] == "max" else "min"
@@ -75,12 +83,15 @@ class Objective:
 
     def __str__(self) -> str:
         sign = "<=" if self.direction == "min" else ">="
-        limit = "" if self.limit is None else f"{sign}{self.limit:g}"
+        limit = "" if self.limit is None else f"{sign}{_exact(self.limit)}"
         return f"{self.metric}:{self.direction}{limit}"
 
     def cost(self, figures: Mapping[str, float]) -> float:
         """The figure, negated when maximising, so that less is better; infinite if absent."""
-        value = figures.get(self.metric, math.nan)
+        try:
+            value = float(figures.get(self.metric, math.nan))
+        except OverflowError:  # a whole number beyond the range of floats
+            return math.inf
         if not math.isfinite(value):
             return math.inf
         return value if self.direction == "min" else -value
@@ -88,17 +99,23 @@ class Objective:
     def feasible(self, figures: Mapping[str, float]) -> bool:
         """Whether the figure is there and within the limit."""
         cost = self.cost(figures)
-        if self.limit is None:
+        if self.limit is None or math.isinf(cost):
             return math.isfinite(cost)
         return cost <= (self.limit if self.direction == "min" else -self.limit)
 
 
+def _exact(limit: float) -> str:
+    short = f"{limit:g}"
+    return short if float(short) == limit else repr(limit)
+
+
 def parse_objectives(texts: Sequence[str]) -> tuple[Objective, ...]:
-    """Objectives in the given order.
+    """Objectives in the given order; a single text is a list of one.
 
     Raises:
         ConfigError: There is none, one names the test split, or a metric stands twice.
     """
+    texts = (texts,) if isinstance(texts, str) else texts
     objectives = tuple(Objective.parse(text) for text in texts)
     metrics = [objective.metric for objective in objectives]
     if not metrics:

@@ -85,4 +85,4 @@ class Session(Protocol):
 
 
 SessionFactory = Callable[[Mapping[str, Any], Context], Session]
-"""Makes a session from a JSON-able specification of the run (a dumped `nas.core.config.RunConfig`)."""
+"""Makes a session from a run's JSON-able specification (a dumped `nas.core.config.RunConfig`)."""

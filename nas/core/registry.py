@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from nas.core.errors import PluginError
+from nas.core.canonical import content_id
+from nas.core.errors import NasError, PluginError
 
 T = TypeVar("T")
 
@@ -25,7 +27,9 @@ T = TypeVar("T")
 def close_matches(name: str, known: Iterable[str]) -> str:
     """The hint of an error about an unknown `name`: close names first, else all of them."""
     known = sorted(known)
-    close = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
+    spelled = {other.lower(): other for other in known}
+    near = difflib.get_close_matches(name.lower(), spelled, n=3, cutoff=0.5)
+    close = [spelled[other] for other in near]
     if close:
         return f"did you mean {' or '.join(close)}?"
     return f"known: {', '.join(known)}" if known else "none is registered"
@@ -94,10 +98,15 @@ class Registry(Generic[T]):
             return row.target  # type: ignore[no-any-return]
         module, _, attribute = row.target.partition(":")
         try:
-            target = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
+            target: Any = importlib.import_module(module)
+            for part in attribute.split("."):
+                target = getattr(target, part)
+        except NasError:
+            raise
+        except Exception as error:  # whatever a module raises when imported
             raise PluginError(
-                f"{self.kind} {name!r} cannot be loaded from {row.target}: {error}",
+                f"{self.kind} {name!r} cannot be loaded from {row.target}: "
+                f"{type(error).__name__}: {error}",
                 "is its package (or an optional extra of this one) installed?",
             ) from error
         self._rows[name] = Row(name, target, row.summary)
@@ -113,42 +122,48 @@ class Registry(Generic[T]):
         try:
             return self._rows[name]
         except KeyError:
-            hint = close_matches(name, self._rows)
+            hint = close_matches(str(name), self._rows)
             raise PluginError(f"unknown {self.kind} {name!r}", hint) from None
 
     def _scan(self) -> None:
         if self._scanned:
             return
-        self._scanned = True
+        found: dict[str, Row] = {}
         for point in metadata.entry_points(group=self.group):
-            if point.name in self._rows:
+            row = Row(point.name, point.value, f"from {point.value}")
+            if (self._rows | found).get(point.name, row).target != point.value:
                 raise PluginError(
                     f"{self.kind} {point.name!r} of {point.value} is registered twice",
                     "uninstall one of the packages",
                 )
-            self._rows[point.name] = Row(point.name, point.value, f"from {point.value}")
+            found[point.name] = row
+        self._rows.update(found)
+        self._scanned = True
 
 
 def load_plugin(path: Path) -> None:
-    """Run a user's Python file, whose decorators register its members.
+    """Run a user's Python file, whose decorators register its members; once per process.
 
     Raises:
         PluginError: The file is missing, or raises when run.
     """
     if not path.is_file():
         raise PluginError(f"plug-in file {str(path)!r} does not exist", "check --plugin")
-    name = f"nas_plugin_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path.resolve())
+    place = path.resolve()
+    name = f"nas_plugin_{place.stem}_{content_id(os.fsencode(place).hex())}"
+    if name in sys.modules:
+        return
+    spec = importlib.util.spec_from_file_location(name, place)
     if spec is None or spec.loader is None:
         raise PluginError(f"plug-in {str(path)!r} is not a Python file", "name it NAME.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except PluginError:
-        raise
-    except Exception as error:  # whatever a user's file raises is about that file
+    except (Exception, SystemExit) as error:  # whatever a user's file raises is about that file
         del sys.modules[name]
+        if isinstance(error, PluginError):
+            raise
         raise PluginError(
             f"plug-in {str(path)!r} failed: {type(error).__name__}: {error}", "mend the file"
         ) from error

@@ -53,17 +53,17 @@ class Space(ABC):
 
     def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
         """A member that differs in exactly one choice active in both (and what it activates)."""
-        return self._member(self.tree.mutate(architecture.choices, rng))
+        return self._member(self.tree.mutate(self._mine(architecture), rng))
 
     def crossover(
         self, first: Architecture, second: Architecture, rng: np.random.Generator
     ) -> Architecture:
         """A member each of whose choices comes from either parent, uniformly."""
-        return self._member(self.tree.crossover(first.choices, second.choices, rng))
+        return self._member(self.tree.crossover(self._mine(first), self._mine(second), rng))
 
     def neighbors(self, architecture: Architecture) -> Iterator[Architecture]:
         """The members one step away in one choice."""
-        return map(self._member, self.tree.neighbors(architecture.choices))
+        return map(self._member, self.tree.neighbors(self._mine(architecture)))
 
     def enumerate(self) -> Iterator[Architecture]:
         """All members, lazily.
@@ -75,7 +75,7 @@ class Space(ABC):
 
     def encode(self, architecture: Architecture) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Float vector `(tree.encoding_size,)` in [0, 1]."""
-        return self.tree.encode(architecture.choices)
+        return self.tree.encode(self._mine(architecture))
 
     def decode(self, code: np.ndarray[Any, np.dtype[np.float64]]) -> Architecture:
         """The member whose `encode` is `code`."""
@@ -162,6 +162,13 @@ class Space(ABC):
         raise UnsupportedError(
             f"space {self.name!r} has no supernet", "use a strategy that samples, e.g. random"
         )
+
+    def _mine(self, architecture: Architecture) -> Mapping[str, Any]:
+        if architecture.space != self.name:
+            raise SpaceError(
+                f"architecture is of the space {architecture.space!r}", f"expected {self.name!r}"
+            )
+        return architecture.choices
 
     def _member(self, choices: Mapping[str, Any]) -> Architecture:
         return Architecture(self.name, choices)
