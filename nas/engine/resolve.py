@@ -1,0 +1,318 @@
+"""From defaults, a preset, a file, flags and `--set` to one checked configuration.
+
+Later ones win, in that order. Everything that can be known to be wrong before work starts is
+found here, one clear line each. torch is imported only where a CUDA device was asked for.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, ClassVar, Final
+from uuid import uuid4
+
+from pydantic import Field
+
+from nas.core.config import (
+    RunConfig,
+    Settings,
+    build_settings,
+    merge,
+    parse_assignments,
+    preset,
+    read_yaml,
+)
+from nas.core.errors import (
+    ConfigError,
+    DataError,
+    NasError,
+    SpaceError,
+    StoreError,
+    UnsupportedError,
+)
+from nas.core.objective import check_metrics, parse_objectives
+from nas.core.registry import close_matches, load_plugin
+from nas.core.space import Space
+from nas.engine.budget import Budget
+from nas.engine.executors import EXECUTORS
+from nas.evaluators import EVALUATORS
+from nas.strategies import STRATEGIES
+from nas.training.data import DATASETS
+from nas.training.recipe import TrainingRecipe
+from search_spaces import get_space
+from search_spaces.scale import read_scale
+
+SECTIONS: Final = ("recipe", "final", "network", "data_settings")
+"""First parts of `--set` keys that address the run; all others are the strategy's settings."""
+
+SCALES: Final = ("quick", "default", "paper")
+BY_SPACE: Final = "by_space"
+RUN_FILES: Final = ("store.sqlite", "run.json", "config.yaml")
+
+
+class DeviceError(NasError):
+    """A device that was asked for is not there (exit code 4)."""
+
+    exit_code: ClassVar[int] = 4
+
+
+class DataSettings(Settings):
+    """Options of `nas.training.data.load_data`.
+
+    Attributes:
+        limit: Keep at most so many images of each split.
+        image_size: Side of the square that the pictures of a folder are brought to.
+        validation: Share of the training images held out.
+    """
+
+    limit: int | None = Field(None, ge=1)
+    image_size: int | None = Field(None, ge=4, le=1024)
+    validation: float | None = Field(None, gt=0, lt=1)
+
+
+def resolve(
+    asked: Mapping[str, Any],
+    *,
+    file: Path | None = None,
+    assignments: Iterable[str] = (),
+) -> RunConfig:
+    """The configuration of a run.
+
+    Args:
+        asked: Fields of `RunConfig` given explicitly; None means not given. `settings` is
+            addressed as `--set` is: its keys `recipe`, `final`, `network` and `data_settings`
+            go to the run.
+        file: A YAML file with fields of `RunConfig`, such as another run's `config.yaml`.
+        assignments: Texts `KEY=VALUE` of `--set`.
+
+    Raises:
+        ConfigError: Something is unknown, of the wrong type, out of range or does not fit.
+        DataError: The data is not there.
+        DeviceError: The device is not there.
+    """
+    flags = {key: value for key, value in asked.items() if value is not None}
+    addressed = _address(flags.pop("settings", {}), "settings")
+    given = merge(merge(read_yaml(file) if file else {}, flags), addressed)
+    given = merge(given, _address(parse_assignments(assignments), "--set"))
+    given["plugins"] = load_plugins(given.get("plugins") or ())
+    space = _space(given)
+    name = given.setdefault("strategy", default_strategy(space))
+    STRATEGIES.summary(str(name))  # an unknown name is no reason to look for its presets
+    scale = given.setdefault("preset", "quick")
+    defaults = _preset(str(name), scale, space)
+    return check(build_settings(RunConfig, merge(defaults, given)))
+
+
+def check(config: RunConfig) -> RunConfig:
+    """`config` with the strategy's settings complete and the data's path absolute.
+
+    Raises:
+        ConfigError, DataError, DeviceError: As `resolve`.
+    """
+    space = get_space(config.space)
+    Budget.parse(config.budget)
+    if config.executor not in EXECUTORS:
+        EXECUTORS.summary(config.executor)  # raises, with close matches
+    _check_network(config.network, space, "network")
+    for scale in config.final.scales:
+        _check_network(scale, space, "final.scales")
+    TrainingRecipe.from_settings(config.recipe)
+    TrainingRecipe.from_settings(merge(config.recipe, config.final.recipe))
+    settings = _strategy_settings(config, space)
+    data_settings = build_settings(DataSettings, config.data_settings, "data setting")
+    data = locate_data(config.data)
+    _check_objectives(config)
+    check_device(config.device)
+    changes = {
+        "settings": settings,
+        "data": data,
+        "data_settings": data_settings.model_dump(exclude_none=True),
+    }
+    return config.model_copy(update=changes)
+
+
+def default_strategy(space: Space) -> str:
+    """`darts` for a space with a supernet, else one that samples."""
+    return "darts" if has_supernet(space) else "regularized-evolution"
+
+
+def has_supernet(space: Space) -> bool:
+    """Whether the space overrides `supernet`."""
+    return type(space).supernet is not Space.supernet
+
+
+def load_plugins(files: Iterable[Any]) -> list[str]:
+    """Run plug-in files not run yet in this process; their absolute paths.
+
+    Raises:
+        PluginError: A file is missing or fails.
+    """
+    paths = [Path(str(file)).expanduser().resolve() for file in files]
+    for path in paths:
+        loaded = sys.modules.get(f"nas_plugin_{path.stem}")
+        if loaded is None or loaded.__file__ != str(path):
+            load_plugin(path)
+    return [str(path) for path in paths]
+
+
+def check_device(device: str) -> None:
+    """Refuse a CUDA device that is not there; torch is imported only to look for one.
+
+    Raises:
+        DeviceError: It is not there.
+    """
+    if not device.startswith("cuda"):
+        return
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(device.partition(":")[2] or 0) >= count:
+        there = f"this machine has {count} CUDA device{'' if count == 1 else 's'}"
+        raise DeviceError(f"device {device!r} is not there: {there}", "use --device auto or cpu")
+
+
+def locate_data(data: str) -> str:
+    """`data` with its path made absolute, so that a run can go on from another folder.
+
+    Raises:
+        PluginError: No data set has that name.
+        ConfigError: It needs a path and has none.
+        DataError: The path does not exist or is of the wrong kind.
+    """
+    name, _, argument = data.partition(":")
+    DATASETS.summary(name)
+    wants = {"images": "FOLDER", "npz": "FILE"}.get(name)
+    if wants and not argument:
+        raise ConfigError(f"data {data!r} lacks its path", f"expected {name}:{wants}")
+    if name == "digits" and argument:
+        raise ConfigError(f"data {data!r} has a path but digits are built in", "say digits")
+    if not argument:
+        return data
+    path = Path(argument).expanduser()
+    if not path.exists():
+        if wants or name == "cifar10":
+            raise DataError(f"data {data!r}: {argument!r} does not exist", "check the path")
+        return data
+    if wants == "FOLDER" and not path.is_dir():
+        raise DataError(f"data {data!r}: {argument!r} is no folder", "name the folder of classes")
+    if wants == "FILE" and not path.is_file():
+        raise DataError(f"data {data!r}: {argument!r} is no file", "name an .npz file")
+    return f"{name}:{path.resolve()}"
+
+
+def default_out(config: RunConfig, base: Path = Path("runs")) -> Path:
+    """A new folder's name: date, space, strategy and four random digits."""
+    day = time.strftime("%Y%m%d")
+    space = config.space.replace("/", "-")
+    return base / f"{day}-{space}-{config.strategy}-{uuid4().hex[:4]}"
+
+
+def check_out(out: Path) -> None:
+    """Refuse an output folder in which something would be overwritten or nothing can be written.
+
+    Raises:
+        StoreError: It holds a run or other files, is a file, or may not be written.
+    """
+    try:
+        if not out.exists():
+            _check_writable(out)
+            return
+        if not out.is_dir():
+            raise StoreError(f"output folder {str(out)!r} is a file", "choose another --out")
+        present = {entry.name for entry in out.iterdir()}
+    except OSError as error:
+        raise StoreError(
+            f"output folder {str(out)!r} cannot be used: {error.strerror}", "choose another --out"
+        ) from None
+    if present.intersection(RUN_FILES):
+        raise StoreError(
+            f"output folder {str(out)!r} holds a run",
+            f"go on with it by `nas resume {out}`, or choose another --out",
+        )
+    if present:
+        raise StoreError(f"output folder {str(out)!r} is not empty", "choose another --out")
+    _check_writable(out)
+
+
+def _check_writable(out: Path) -> None:
+    place = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    if not place.is_dir():
+        raise StoreError(f"{str(place)!r} is a file, not a folder", "choose another --out")
+    read_only = bool(os.statvfs(place).f_flag & os.ST_RDONLY)
+    if read_only or not os.access(place, os.W_OK | os.X_OK):
+        reason = os.strerror(errno.EROFS if read_only else errno.EACCES)
+        raise StoreError(f"cannot write in {str(place)!r}: {reason}", "choose another --out")
+
+
+def _address(values: Any, what: str) -> dict[str, Any]:
+    """Settings of the strategy, but those under a section's name go to the run."""
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{what} is {type(values).__name__}", "expected KEY: VALUE")
+    flat = [key for key in values if "." in str(key)]
+    nested = {key: value for key, value in values.items() if key not in flat}
+    for key in flat:  # {"selection.mode": "paper"}, as a Python caller may write
+        value = values[key]
+        for part in reversed(str(key).split(".")):
+            value = {part: value}
+        nested = merge(nested, value)
+    result: dict[str, Any] = {}
+    for section in SECTIONS:
+        if section in nested:
+            body = nested.pop(section)
+            if not isinstance(body, Mapping):
+                raise ConfigError(
+                    f"{what}: {section} is a section", f"expected {section}.KEY=VALUE"
+                )
+            result[section] = dict(body)
+    if nested:
+        result["settings"] = nested
+    return result
+
+
+def _space(given: Mapping[str, Any]) -> Space:
+    name = given.get("space")
+    if not name:
+        raise ConfigError("no search space", "name one, e.g. --space darts")
+    return get_space(str(name))
+
+
+def _preset(strategy: str, scale: Any, space: Space) -> dict[str, Any]:
+    """The preset's values, those for this space on top."""
+    if scale not in SCALES:
+        hint = close_matches(str(scale), SCALES)
+        raise ConfigError(f"unknown scale {scale!r}", hint)
+    values = preset(strategy, scale)
+    special = values.pop(BY_SPACE, {})
+    for pattern, over in special.items():
+        if fnmatchcase(space.name, pattern):
+            values = merge(values, over)
+    return values
+
+
+def _check_network(network: Mapping[str, Any], space: Space, what: str) -> None:
+    try:
+        read_scale(space.scale, network, {})
+    except SpaceError as error:
+        raise ConfigError(f"{what} of {space.name}: {error.message}", error.hint) from None
+
+
+def _strategy_settings(config: RunConfig, space: Space) -> dict[str, Any]:
+    kind = STRATEGIES.get(config.strategy)
+    if "supernet" in kind.sessions.values() and not has_supernet(space):
+        raise UnsupportedError(
+            f"strategy {config.strategy!r} needs a supernet, which {space.name!r} has not",
+            "use one that samples, e.g. --strategy random",
+        )
+    model = build_settings(kind.Settings, config.settings, f"setting of {config.strategy}")
+    return model.model_dump(mode="json")
+
+
+def _check_objectives(config: RunConfig) -> None:
+    name = config.evaluator.partition(":")[0]
+    reported = EVALUATORS.get(name).reports
+    check_metrics(parse_objectives(config.objectives), reported)

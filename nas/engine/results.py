@@ -1,0 +1,165 @@
+"""What came out of a run: which entries count, the best one, the front."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import fmean
+from typing import Any, Literal
+
+from nas.core.architecture import Candidate
+from nas.core.front import Front, Point
+from nas.core.objective import Objective
+from nas.core.work import Evaluate, Spent
+from nas.engine.records import Entry
+
+RunStatus = Literal["done", "stopped", "failed"]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended.
+
+    Attributes:
+        run: The folder, empty for a run in memory.
+        status: "done", "stopped" (it can be resumed) or "failed".
+        reason: Why it ended, in one line.
+        best: The best entry, None if there is none that counts.
+        front: The entries of the front, by the first objective.
+        hypervolume: Of the front, with the reference point of `front.json`.
+        feasible: Whether `best` keeps all limits.
+        spent: Everything the run ever paid for, but `seconds` are those it was active.
+        extra: What stages returned besides candidates, such as a "baseline".
+        signal: Number of the signal that stopped the run, 0 for none.
+    """
+
+    run: str
+    status: RunStatus
+    reason: str
+    best: Entry | None
+    front: tuple[Entry, ...]
+    hypervolume: float
+    feasible: bool
+    spent: Spent
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    signal: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        """0 done, 1 failed, 3 nothing feasible, 128 plus the signal if stopped."""
+        if self.status == "stopped":
+            return 128 + self.signal
+        if self.status == "failed":
+            return 1
+        return 0 if self.feasible else 3
+
+    @property
+    def resume_command(self) -> str:
+        """What goes on with the run; empty for one in memory."""
+        return f"nas resume {self.run}" if self.run else ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The last line of the JSON Lines stream, without its "event"."""
+        return {
+            "run": self.run,
+            "status": self.status,
+            "reason": self.reason,
+            "best": None if self.best is None else describe(self.best),
+            "front": [describe(entry) for entry in self.front],
+            "hypervolume": self.hypervolume,
+            "spent": {
+                "epochs": self.spent.epochs,
+                "evaluations": self.spent.evaluations,
+                "seconds": self.spent.seconds,
+            },
+            **self.extra,
+        }
+
+
+def describe(entry: Entry) -> dict[str, Any]:
+    """Architecture, recipe, scale and figures of an evaluation, JSON-able."""
+    candidate: Candidate = entry.candidate
+    return {"id": candidate.id, **candidate.to_dict(), "figures": dict(entry.figures)}
+
+
+def judged(
+    history: Iterable[Entry], found: Sequence[Candidate] | None, phases: Sequence[str]
+) -> list[Entry]:
+    """The evaluations that the result is about, one for each candidate.
+
+    Only what was evaluated at the largest budget can be compared. Several seeds are averaged;
+    evaluations on the test split add what those on the validation split do not report.
+
+    Args:
+        history: All entries.
+        found: What the run returned; None for everything that was evaluated.
+        phases: The run's phases in their order; the last one that evaluated anything of what
+            was found is what counts.
+    """
+    done = [entry for entry in history if entry.ok and isinstance(entry.work, Evaluate)]
+    entries: list[Entry] = []
+    for phase in reversed(phases):
+        entries = _about([entry for entry in done if entry.phase == phase], found)
+        if entries:
+            break
+    largest = max((_amount(entry) for entry in entries), default=0.0)
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if _amount(entry) == largest:
+            groups.setdefault(entry.candidate.id, []).append(entry)
+    return [_merge(group) for group in groups.values()]
+
+
+def _about(entries: list[Entry], found: Sequence[Candidate] | None) -> list[Entry]:
+    """Those of what was found; a finale may train it by another recipe or at another scale."""
+    if found is None:
+        return entries
+    wanted = {candidate.id for candidate in found}
+    exact = [entry for entry in entries if entry.candidate.id in wanted]
+    if exact:
+        return exact
+    architectures = {candidate.architecture.id for candidate in found}
+    return [entry for entry in entries if entry.candidate.architecture.id in architectures]
+
+
+def _amount(entry: Entry) -> float:
+    return math.inf if entry.budget is None else entry.budget
+
+
+def _merge(group: list[Entry]) -> Entry:
+    seen = [e for e in group if isinstance(e.work, Evaluate) and e.work.split == "validation"]
+    figures = {**_means(group), **_means(seen)}
+    return replace((seen or group)[0], figures=figures)
+
+
+def _means(entries: Sequence[Entry]) -> dict[str, float]:
+    names = {name: None for entry in entries for name in entry.figures}
+    means: dict[str, float] = {}
+    for name in names:
+        values = [entry.figures[name] for entry in entries if name in entry.figures]
+        means[name] = values[0] if len(set(values)) == 1 else fmean(values)
+    return means
+
+
+def rank(entry: Entry, objectives: Sequence[Objective]) -> tuple[Any, ...]:
+    """Sorts entries from best to worst: feasible first, then by the objectives in order."""
+    feasible = keeps_limits(entry, objectives)
+    costs = [objective.cost(entry.figures) for objective in objectives]
+    return (not feasible, *costs, entry.candidate.id)
+
+
+def keeps_limits(entry: Entry, objectives: Sequence[Objective]) -> bool:
+    """Whether the entry has every objective's figure, within its limit."""
+    return all(objective.feasible(entry.figures) for objective in objectives)
+
+
+def front_of(
+    entries: Iterable[Entry], objectives: Sequence[Objective]
+) -> tuple[Front, list[Entry]]:
+    """The front of `entries`, as the core's and as entries in the same order."""
+    by_candidate = {entry.candidate.id: entry for entry in entries}
+    front = Front(
+        objectives, (Point(e.candidate, e.figures, e.tags) for e in by_candidate.values())
+    )
+    return front, [by_candidate[point.candidate.id] for point in front.points]

@@ -1,0 +1,459 @@
+"""One search: its folder, its life from begin to end, and what can be asked of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import shlex
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib import metadata
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+from nas.core.architecture import Candidate
+from nas.core.config import RunConfig, build_settings, read_yaml
+from nas.core.errors import NasError, StoreError
+from nas.core.front import Front
+from nas.core.objective import parse_objectives
+from nas.core.problem import Problem
+from nas.engine import folder as files
+from nas.engine.budget import Budget
+from nas.engine.checkpoints import clean
+from nas.engine.crew import Clock, Crew
+from nas.engine.errors import Stopped
+from nas.engine.events import Bus, Ended, Event, Finished, Listener, Notice, RunStarted, WorkDone
+from nas.engine.executors import EXECUTORS
+from nas.engine.executors.base import Executor, Setup
+from nas.engine.failures import FailureWatch
+from nas.engine.lock import RunLock, holder
+from nas.engine.loop import Phase, PhaseResult, Stage
+from nas.engine.records import Entry
+from nas.engine.results import RunResult, RunStatus, front_of, judged, keeps_limits, rank
+from nas.engine.signals import Aborted, Signals, Stop
+from nas.engine.store import MEMORY, Store
+
+RECORD_EVERY: Final = 5.0  # seconds between updates of run.json while works come in
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run does.
+
+    Attributes:
+        problem: What strategies see.
+        stages: The phases in order: the search, then perhaps a finale.
+        setup: What workers need; the run adds its folder and seed.
+        executor: A registered name; or an executor, not yet started.
+        workers: For an executor given by name.
+        grace: Seconds that running work gets after the first signal.
+        failures: When failing candidates are a failing run.
+        summarize: Adds to the result what is to be said of the history, JSON-able by name, such
+            as a "baseline".
+    """
+
+    problem: Problem
+    stages: Sequence[Stage]
+    setup: Setup = field(default_factory=Setup)
+    executor: str | Executor = "serial"
+    workers: int = 1
+    grace: float = 30.0
+    failures: Callable[[], FailureWatch] = FailureWatch
+    summarize: Callable[[Sequence[Entry]], Mapping[str, Any]] | None = None
+
+
+class Run:
+    """A run, in a folder or in memory. Use `create`, `resume` or `look`."""
+
+    def __init__(
+        self,
+        folder: Path | None,
+        config: RunConfig,
+        store: Store,
+        *,
+        lock: RunLock | None = None,
+        resumed: bool = False,
+    ) -> None:
+        self.folder = folder
+        self.config = config
+        self.result: RunResult | None = None
+        self._store = store
+        self._lock = lock
+        self._resumed = resumed
+        self._found: tuple[Candidate, ...] | None = None
+        self._notices: list[str] = [lock.notice] if lock is not None and lock.notice else []
+        self._stop = Stop()
+
+    # -- coming into being ---------------------------------------------------------------
+
+    @classmethod
+    def create(cls, folder: Path | None, config: RunConfig) -> Run:
+        """Begin a new run in a folder that holds none; None for memory only.
+
+        Raises:
+            StoreError: The folder holds another run, is in use, cannot be written, or is on a
+                full disk. Nothing in it is touched then.
+            ConfigError: The budget cannot be read.
+        """
+        Budget.parse(config.budget)
+        if folder is None:
+            return cls(None, config, Store(MEMORY))
+        files.claim(folder)
+        lock = RunLock(folder)
+        try:
+            files.claim(folder)  # another process may have been quicker
+            files.write_text(folder / files.CONFIG, config.to_yaml())
+            (folder / files.CHECKPOINTS).mkdir()
+            store = Store(folder / files.STORE, create=True)
+        except OSError as error:
+            lock.release()
+            raise files.unwritable(folder, error) from error
+        except BaseException:
+            lock.release()
+            raise
+        run = cls(folder, config, store, lock=lock)
+        run._record("created", "")
+        return run
+
+    @classmethod
+    def resume(
+        cls,
+        folder: Path,
+        *,
+        config: RunConfig | None = None,
+        budget: str | None = None,
+        retry_failed: bool = False,
+    ) -> Run:
+        """Take up a run, however it was stopped.
+
+        Args:
+            folder: The run's folder.
+            config: What the caller wants the configuration to be, to be compared with the run's;
+                executor, workers and device may differ and are then used.
+            budget: `+20epochs` to add to the search's budget, `300epochs` to replace it.
+            retry_failed: Forget failed evaluations, so that they are tried again.
+
+        Raises:
+            StoreError: There is no run, it is in use, or its store cannot be used.
+            ConfigError: The configuration differs; the budget cannot be read or extended.
+        """
+        files.require(folder)
+        own = build_settings(RunConfig, read_yaml(folder / files.CONFIG), "config.yaml")
+        if config is not None:
+            files.compare_configs(own.model_dump(mode="json"), config.model_dump(mode="json"))
+            own = config.model_copy(update={"budget": own.budget})
+        lock = RunLock(folder)
+        try:
+            store = Store(folder / files.STORE)
+        except BaseException:
+            lock.release()
+            raise
+        run = cls(folder, own, store, lock=lock, resumed=True)
+        try:
+            now = store.read("budget", own.budget)
+            if budget is not None:
+                now = str(Budget.parse(now).changed(budget))
+                store.write("budget", now)
+                store.write("closed:search", None)
+            run.config = own.model_copy(update={"budget": now})
+            if retry_failed:
+                count = store.forget_failed()
+                run._notices.append(f"{count} failed evaluations are tried again")
+            (folder / files.CHECKPOINTS).mkdir(exist_ok=True)
+            clean(folder / files.CHECKPOINTS, store.checkpoints())
+        except BaseException:
+            run.close()
+            raise
+        return run
+
+    @classmethod
+    def look(cls, folder: Path) -> Run:
+        """Read a run that may be running elsewhere; it cannot be executed.
+
+        Raises:
+            StoreError: There is no run, or its store cannot be read.
+        """
+        files.require(folder)
+        config = build_settings(RunConfig, read_yaml(folder / files.CONFIG), "config.yaml")
+        store = Store(folder / files.STORE, readonly=True)
+        try:
+            budget = store.read("budget", config.budget)
+            found = store.read("found")
+        except BaseException:
+            store.close()
+            raise
+        run = cls(folder, config.model_copy(update={"budget": budget}), store)
+        run._found = None if found is None else tuple(Candidate.from_dict(f) for f in found)
+        return run
+
+    # -- living --------------------------------------------------------------------------
+
+    def execute(self, plan: Plan, listeners: Sequence[Listener] = ()) -> RunResult:
+        """Run all stages; a stopped or failed run can be taken up with `resume`.
+
+        The first SIGINT or SIGTERM stops it as described in `nas.engine.signals`; the result
+        then has the status "stopped".
+
+        Args:
+            plan: What to do; the same for a run and its resumption.
+            listeners: Told of every event.
+
+        Raises:
+            NasError: The run failed; its folder says so.
+        """
+        if self.folder is not None and self._lock is None:
+            raise StoreError(f"{self.folder} was opened to look at", "resume it")
+        bus = Bus(tuple(listeners))
+        self._stop = Stop(plan.grace)
+        self._begin(plan, bus)
+        try:
+            with Signals(self._stop):
+                phases = self._stages(plan, bus)
+            return self._end(plan, bus, "done", phases)
+        except (Stopped, Aborted):
+            return self._end(plan, bus, "stopped", {})
+        except BaseException as error:
+            with contextlib.suppress(NasError):  # the disk may be full: the first error counts
+                self._end(plan, bus, "failed", {}, f"{type(error).__name__}: {error}")
+            raise
+
+    def stop(self) -> None:
+        """Ask a run that another thread executes to stop, as a first Ctrl-C does."""
+        self._stop.request()
+
+    def _begin(self, plan: Plan, bus: Bus) -> None:
+        self._store.write("phases", [stage.name for stage in plan.stages])
+        self._record("running", "")
+        bus(
+            RunStarted(
+                run=str(self.folder or ""),
+                resumed=self._resumed,
+                evaluations=self._store.counts()["ok"],
+                config=self.config.model_dump(mode="json"),
+            )
+        )
+        for notice in self._notices:
+            bus(Notice(text=notice))
+        self._notices.clear()
+        if self.folder is not None:
+            bus.add(_Recorder(self))
+
+    def _stages(self, plan: Plan, bus: Bus) -> dict[str, PhaseResult]:
+        executor = plan.executor
+        if isinstance(executor, str):
+            executor = EXECUTORS.get(executor)(plan.workers)
+        clock = Clock(self.elapsed)
+        with tempfile.TemporaryDirectory(prefix="nas-") as temporary:
+            checkpoints: Path | None = None
+            if self.folder is not None:
+                checkpoints = self.folder.resolve() / files.CHECKPOINTS
+            elif plan.setup.sessions:
+                checkpoints = Path(temporary)
+            setup = replace(
+                plan.setup,
+                seed=self.config.seed,
+                checkpoints="" if checkpoints is None else str(checkpoints),
+            )
+            finished = False
+            try:
+                executor.start(setup, lambda: self._stop.overdue)
+                crew = Crew(
+                    self._store,
+                    executor,
+                    bus,
+                    self._stop,
+                    seed=self.config.seed,
+                    evaluator=self.config.evaluator,
+                    clock=clock,
+                    checkpoints=checkpoints,
+                    watch=plan.failures(),
+                )
+                results: dict[str, PhaseResult] = {}
+                for stage in plan.stages:
+                    phase = Phase(stage, crew, self._store, bus)
+                    results[stage.name] = phase.run(plan.problem, self.config.seed, results)
+                finished = True
+                return results
+            finally:
+                executor.close(kill=not finished)
+                with contextlib.suppress(StoreError):  # whatever else happened counts more
+                    self._store.write("elapsed", clock())
+
+    def _end(
+        self,
+        plan: Plan,
+        bus: Bus,
+        status: RunStatus,
+        phases: Mapping[str, PhaseResult],
+        reason: str = "",
+    ) -> RunResult:
+        extra: dict[str, Any] = {}
+        for phase in phases.values():
+            extra.update(phase.extra)
+            reason = phase.reason
+            if phase.found is not None:
+                self._found = phase.found
+        if status == "stopped":
+            reason = "stopped by a signal"
+        if plan.summarize is not None and status == "done":
+            extra.update(plan.summarize(self.history))
+        found = None if self._found is None else [c.to_dict() for c in self._found]
+        self._store.write("found", found)
+        self.result = result = self._result(status, reason, extra)
+        if self.folder is not None:
+            front = self.pareto
+            files.write_json(self.folder / "front.json", front.to_dict())
+            files.write_text(self.folder / "front.csv", front.to_csv())
+        self._record(status, reason)
+        bus(Ended(status=status, reason=reason, spent=result.spent.to_dict()))
+        bus(Finished(result=result.to_dict()))
+        return result
+
+    def _result(self, status: RunStatus, reason: str, extra: Mapping[str, Any]) -> RunResult:
+        objectives = parse_objectives(self.config.objectives)
+        entries = self._judged
+        front, on_front = front_of(entries, objectives)
+        best = min(entries, key=lambda entry: rank(entry, objectives), default=None)
+        return RunResult(
+            run=str(self.folder or ""),
+            status=status,
+            reason=reason,
+            best=best,
+            front=tuple(on_front),
+            hypervolume=front.hypervolume(),
+            feasible=best is not None and keeps_limits(best, objectives),
+            spent=replace(self._store.spent(), seconds=self.elapsed),
+            extra=extra,
+            signal=self._stop.signal,
+        )
+
+    def _record(self, status: str, reason: str) -> None:
+        """Write run.json."""
+        if self.folder is None:
+            return
+        path = self.folder / files.RECORD
+        before = files.read_json(path)
+        now = time.time()
+        files.write_json(
+            path,
+            {
+                "format": 1,
+                "status": status,
+                "reason": reason,
+                "seed": self.config.seed,
+                "device": self.config.device,
+                "budget": self.config.budget,
+                "spent": self._store.spent().to_dict(),
+                "counts": self._store.counts(),
+                "command": before.get("command") or shlex.join(sys.argv),
+                "created": before.get("created") or now,
+                "updated": now,
+                "pid": os.getpid(),
+                "host": socket.gethostname(),
+                "versions": versions(),
+            },
+        )
+
+    # -- being asked ---------------------------------------------------------------------
+
+    @property
+    def history(self) -> list[Entry]:
+        """Every work and its outcome, in the order of completion."""
+        return list(self._store.history())
+
+    @property
+    def _judged(self) -> list[Entry]:
+        phases = self._store.read("phases", ["search"])
+        return judged(self.history, self._found, phases)
+
+    @property
+    def best(self) -> Entry | None:
+        """The best entry that the result is about, None if there is none."""
+        objectives = parse_objectives(self.config.objectives)
+        return min(self._judged, key=lambda entry: rank(entry, objectives), default=None)
+
+    @property
+    def front(self) -> list[Entry]:
+        """The entries of the front, sorted by the first objective."""
+        return front_of(self._judged, parse_objectives(self.config.objectives))[1]
+
+    @property
+    def pareto(self) -> Front:
+        """The front as the core's `Front`, with its hypervolume and file forms."""
+        return front_of(self._judged, parse_objectives(self.config.objectives))[0]
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds the run has been active, over all its processes."""
+        return float(max(self._store.elapsed(), self._store.read("elapsed", 0.0)))
+
+    @property
+    def announced(self) -> list[tuple[str, str, Any]]:
+        """Phase, topic and payload of everything strategies announced."""
+        return list(self._store.events())
+
+    def status(self) -> dict[str, Any]:
+        """What `nas status` shows: the content of run.json, made current, JSON-able."""
+        if self.folder is None:
+            return {"status": "in memory", "counts": self._store.counts()}
+        record = files.read_json(self.folder / files.RECORD)
+        running = self._lock is None and holder(self.folder)
+        if record.get("status") in ("running", "created") and self._lock is None and not running:
+            record["status"] = "interrupted"  # it died without a word
+        record["spent"] = self._store.spent().to_dict()
+        record["counts"] = self._store.counts()
+        record["run"] = str(self.folder)
+        record["elapsed"] = self.elapsed
+        return record
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        self._store.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class _Recorder:
+    """Keeps run.json current while outcomes come in.
+
+    Args:
+        run: The run.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._last = time.monotonic()
+
+    def __call__(self, event: Event) -> None:
+        now = time.monotonic()
+        if isinstance(event, WorkDone) and now - self._last >= RECORD_EVERY:
+            self._last = now
+            self._run._record("running", "")
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the figures may depend on, without importing any of it."""
+    found = {"python": platform.python_version()}
+    for name in ("nas-engine", "torch", "numpy", "scikit-learn"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

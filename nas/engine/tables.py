@@ -1,0 +1,40 @@
+"""Evaluators and sessions: what a worker can be told to use."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from nas.core.errors import PluginError
+from nas.core.registry import Registry
+from nas.evaluators import EVALUATORS
+
+__all__ = ["EVALUATORS", "SESSIONS", "resolve"]
+
+SESSIONS: Registry[Any] = Registry("session", "nas.sessions")
+"""A member is called with the run's specification and a `Context` and gives a `Session`."""
+
+SESSIONS.add(
+    "supernet", "nas.oneshot.session:open_supernet", "a weight-sharing network and its training"
+)
+
+
+def resolve(table: Registry[Any], name: str) -> Any:
+    """The member of `table`, or what "module:attribute" names.
+
+    Raises:
+        PluginError: There is no such thing.
+    """
+    if ":" not in name:
+        return table.get(name)
+    module, _, path = name.partition(":")
+    try:
+        target: Any = importlib.import_module(module)
+        for attribute in path.split("."):
+            target = getattr(target, attribute)
+    except (ImportError, AttributeError) as error:
+        raise PluginError(
+            f"{table.kind} {name!r} cannot be imported: {error}",
+            "it must be a module-level name that workers can import",
+        ) from error
+    return target

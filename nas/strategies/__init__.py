@@ -1,0 +1,21 @@
+"""Search strategies by name; importing this imports none of them."""
+
+from __future__ import annotations
+
+from nas.core.registry import Registry
+from nas.strategies.base import Strategy
+
+__all__ = ["STRATEGIES", "Strategy"]
+
+STRATEGIES: Registry[type[Strategy]] = Registry("strategy", "nas.strategies")
+STRATEGIES.add(
+    "darts", "nas.strategies.darts:Darts", "a supernet, operations chosen by perturbation"
+)
+STRATEGIES.add(
+    "random", "nas.strategies.random:Random", "uniform sampling, the baseline of all others"
+)
+STRATEGIES.add(
+    "regularized-evolution",
+    "nas.strategies.regularized_evolution:RegularizedEvolution",
+    "mutation and tournament, the oldest dies",
+)

@@ -1,0 +1,64 @@
+"""What a strategy is: settings, and a generator that reads like its paper's pseudo-code."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from nas.core.config import Settings as SettingsModel
+from nas.core.config import build_settings
+from nas.core.problem import Problem
+from nas.core.work import Request
+
+
+class NoSettings(SettingsModel):
+    """The settings of a strategy that has none."""
+
+
+class Strategy(ABC):
+    """A search strategy.
+
+    A strategy asks for work and is told outcomes; it touches no file, process, screen or
+    device. Running it again with the stored outcomes is resuming it, which asks of it: all
+    chance comes from `rng`; no clock, no global state; a costly or chancy intermediate result
+    goes through `problem.remember`.
+
+    Attributes:
+        Settings: Model of the settings.
+        sessions: Names of the sessions it calls, each with its factory's registered name.
+        settings: The settings.
+
+    Args:
+        settings: An instance of `Settings`, or the values of one.
+
+    Raises:
+        ConfigError: A setting is unknown, of the wrong type or out of range.
+    """
+
+    Settings: ClassVar[type[SettingsModel]] = NoSettings
+    sessions: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(self, settings: SettingsModel | Mapping[str, Any] | None = None) -> None:
+        if isinstance(settings, SettingsModel):
+            settings = settings.model_dump()
+        self.settings: Any = build_settings(self.Settings, settings or {}, "setting")
+
+    @abstractmethod
+    def run(self, problem: Problem, rng: np.random.Generator) -> Generator[Request, Any, Any]:
+        """The search.
+
+        It yields lists of `Evaluate` and `Call` and is sent the lists of their outcomes, in
+        order; or it yields `Start(works)`, which returns at once, and `Next()`, which gives
+        whichever outcome comes first. It may run for ever: the engine raises `GeneratorExit`
+        in it when the budget is spent.
+
+        Args:
+            problem: Space, objectives and helpers.
+            rng: All chance comes from here.
+
+        Returns:
+            The candidates found; None if those are simply the best of what was evaluated.
+        """
