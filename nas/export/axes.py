@@ -10,7 +10,9 @@ from nas.export.canvas import Path, Shape, Text
 
 FRACTIONS = frozenset({"error", "test_error", "train_error", "accuracy"})
 COUNTS = frozenset({"params", "macs", "gradient_evaluations"})
-LOG_FROM = 20.0  # a positive range wider than this factor is drawn logarithmically
+LOG_FROM = 20.0  # a positive range wider than this factor is drawn logarithmically ...
+LOG_TO = 1e15  # ... unless something in it is practically zero
+LARGEST = 1e100  # numbers beyond it are treated as infinite, so that ranges cannot overflow
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _NAMES = {
     "params": "parameters",
@@ -28,15 +30,20 @@ def metric_name(metric: str) -> str:
     return _NAMES.get(metric, metric.replace("_", " "))
 
 
+def drawable(value: object) -> bool:
+    """Whether something is a number that has a place on an axis."""
+    return isinstance(value, int | float) and abs(value) <= LARGEST
+
+
 def short(value: float, metric: str = "") -> str:
     """A figure as text: errors in percent, counts with a prefix, else three digits or so."""
     if not math.isfinite(value):
         return "\u2013"
     if metric in FRACTIONS:
-        return f"{100 * value:.2f} %"
+        return f"{100 * value:.2f}\u00a0%"
     for size, prefix in _PREFIXES if metric in COUNTS or abs(value) >= 1e5 else ():
         if abs(value) >= size:
-            return f"{value / size:.3g} {prefix}"
+            return f"{value / size:.3g}\u00a0{prefix}"
     if value == int(value) and abs(value) < 1e5:
         return str(int(value))
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
@@ -45,7 +52,7 @@ def short(value: float, metric: str = "") -> str:
 def tick_text(value: float, metric: str = "") -> str:
     """The same, as short as possible."""
     if metric in FRACTIONS:
-        return f"{100 * value:.4g} %"
+        return f"{100 * value:.4g}\u00a0%"
     return short(value, metric)
 
 
@@ -103,7 +110,7 @@ def fit(
     zero: bool = False,
     margin: float = 0.06,
 ) -> Scale:
-    """A scale around the finite `values`, logarithmic by itself when they span decades.
+    """A scale around the drawable `values`, logarithmic by itself when they span decades.
 
     Args:
         values: The data.
@@ -113,10 +120,10 @@ def fit(
         zero: Include zero (never on a logarithmic scale).
         margin: Share of the range left free at both ends.
     """
-    finite = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
+    finite = [value for value in values if drawable(value)] or [0.0, 1.0]
     low, high = min(finite), max(finite)
     if log is None:
-        log = low > 0 and high / low > LOG_FROM
+        log = low > 0 and LOG_FROM < high / max(low, high / LARGEST) < LOG_TO
     if log and low > 0:
         factor = max(high / low, 1.2) ** margin
         return Scale(low / factor, high * factor, start, end, log=True)

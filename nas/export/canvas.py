@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from html import escape
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 Point: TypeAlias = tuple[float, float]
 
@@ -263,12 +263,13 @@ def to_png(picture: Picture, scale: float = 2.0) -> bytes:
         else:
             axes.add_artist(_patch(shape, order))
     buffer = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.print_png(buffer, metadata={"Software": None})
     return buffer.getvalue()
 
 
-def _place_text(axes: object, shape: Text, order: int) -> None:
-    axes.text(  # type: ignore[attr-defined]
+def _place_text(axes: Any, shape: Text, order: int) -> None:
+    axes.text(
         shape.x,
         shape.y,
         shape.text.replace("$", r"\$"),
@@ -283,12 +284,12 @@ def _place_text(axes: object, shape: Text, order: int) -> None:
     )
 
 
-def _patch(shape: Rect | Circle | Path, order: int) -> object:
+def _patch(shape: Rect | Circle | Path, order: int) -> Any:
     from matplotlib import patches
     from matplotlib.path import Path as Outline
 
     dashed = not isinstance(shape, Circle) and shape.dash
-    style = {
+    style: dict[str, Any] = {
         "facecolor": _plain_colour(shape.fill),
         "edgecolor": _plain_colour(shape.stroke),
         "linewidth": shape.line if shape.stroke != "none" else 0.0,

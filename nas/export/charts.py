@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from nas.export.axes import fit, metric_name, tick_text, x_axis, y_axis
+from nas.export.axes import drawable, fit, metric_name, tick_text, x_axis, y_axis
 from nas.export.canvas import Circle, Path, Picture, Rect, Shape, Text, text_on, text_width
 from nas.export.palette import label
 
@@ -30,7 +30,7 @@ def draw_curves(
     """
     width, height = size
     clean = {
-        name: [(float(x), float(y)) for x, y in pairs if math.isfinite(x) and math.isfinite(y)]
+        name: [(float(x), float(y)) for x, y in pairs if drawable(x) and drawable(y)]
         for name, pairs in series.items()
     }
     xs = [x for pairs in clean.values() for x, _ in pairs] + list(marks)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from nas.export.axes import Scale, fit, metric_name, short, x_axis, y_axis
+from nas.export.axes import Scale, drawable, fit, metric_name, short, x_axis, y_axis
 from nas.export.canvas import (
     Circle,
     Path,
@@ -74,8 +73,7 @@ def draw_front(
 
 
 def _has(dot: Dot, metric: str) -> bool:
-    value = dot.figures.get(metric)
-    return isinstance(value, int | float) and math.isfinite(value)
+    return drawable(dot.figures.get(metric))
 
 
 def _panel(dots: Sequence[Dot], target: str, cost: str) -> Picture:

@@ -135,7 +135,7 @@ def verdict(comparison: Mapping[str, Any]) -> str:
     metric = str(comparison.get("metric", "test_error"))
     difference = float(comparison["difference"])
     low, high = float(comparison["low"]), float(comparison["high"])
-    share = f"{100 * float(comparison.get('confidence', 0.95)):g} %"
+    share = f"{100 * float(comparison.get('confidence', 0.95)):g}\u00a0%"
     counts = {name: len(values) for name, values in comparison["arms"].items()}
     several = " and ".join(f"{count} {name}" for name, count in counts.items())
     interval = f"{share} confidence interval {_points(low, metric)} to {_points(high, metric)}"
@@ -159,7 +159,7 @@ def verdict(comparison: Mapping[str, Any]) -> str:
 
 
 def _points(value: float, metric: str) -> str:
-    text = f"{100 * value:.2f} points" if metric.endswith("error") else f"{value:.4g}"
+    text = f"{100 * value:.2f}\u00a0points" if metric.endswith("error") else f"{value:.4g}"
     return text.replace("-", "\u2212")
 
 
