@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from nas.core.registry import Registry
-from nas.core.space import Space
+
+if TYPE_CHECKING:
+    from nas.core.space import Space
 
 __all__ = ["SPACES", "SpaceFactory", "get_space", "list_spaces"]
 
-SpaceFactory: TypeAlias = Callable[[], Space]
+SpaceFactory: TypeAlias = "Callable[[], Space]"
 """What is registered: a function or class that makes the space."""
 
 SPACES: Registry[SpaceFactory] = Registry("search space", "nas.search_spaces")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 import time
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
@@ -40,6 +39,7 @@ from nas.core.registry import close_matches, load_plugin
 from nas.core.space import Space
 from nas.engine.budget import Budget
 from nas.engine.executors import EXECUTORS
+from nas.engine.folder import OURS
 from nas.evaluators import EVALUATORS
 from nas.strategies import STRATEGIES
 from nas.training.data import DATASETS
@@ -52,7 +52,6 @@ SECTIONS: Final = ("recipe", "final", "network", "data_settings")
 
 SCALES: Final = ("quick", "default", "paper")
 BY_SPACE: Final = "by_space"
-RUN_FILES: Final = ("store.sqlite", "run.json", "config.yaml")
 
 
 class DeviceError(NasError):
@@ -147,16 +146,14 @@ def has_supernet(space: Space) -> bool:
 
 
 def load_plugins(files: Iterable[Any]) -> list[str]:
-    """Run plug-in files not run yet in this process; their absolute paths.
+    """Run plug-in files; their absolute paths, so that a run can go on from another folder.
 
     Raises:
         PluginError: A file is missing or fails.
     """
     paths = [Path(str(file)).expanduser().resolve() for file in files]
     for path in paths:
-        loaded = sys.modules.get(f"nas_plugin_{path.stem}")
-        if loaded is None or loaded.__file__ != str(path):
-            load_plugin(path)
+        load_plugin(path)
     return [str(path) for path in paths]
 
 
@@ -229,7 +226,7 @@ def check_out(out: Path) -> None:
         raise StoreError(
             f"output folder {str(out)!r} cannot be used: {error.strerror}", "choose another --out"
         ) from None
-    if present.intersection(RUN_FILES):
+    if present.intersection(OURS):
         raise StoreError(
             f"output folder {str(out)!r} holds a run",
             f"go on with it by `nas resume {out}`, or choose another --out",
@@ -313,6 +310,11 @@ def _strategy_settings(config: RunConfig, space: Space) -> dict[str, Any]:
 
 
 def _check_objectives(config: RunConfig) -> None:
-    name = config.evaluator.partition(":")[0]
-    reported = EVALUATORS.get(name).reports
-    check_metrics(parse_objectives(config.objectives), reported)
+    """Refuse objectives that the evaluator does not report."""
+    name, colon, _ = config.evaluator.partition(":")
+    if colon and name not in EVALUATORS:  # "module:function": reports whatever it likes
+        return
+    member = EVALUATORS.get(name)
+    reported = getattr(member, "reports", None)  # a plain function declares nothing
+    if reported is not None:
+        check_metrics(parse_objectives(config.objectives), reported)

@@ -11,6 +11,7 @@ import numpy as np
 from nas.core.config import Settings as SettingsModel
 from nas.core.config import build_settings
 from nas.core.problem import Problem
+from nas.core.space import Space
 from nas.core.work import Request
 
 
@@ -45,6 +46,13 @@ class Strategy(ABC):
         if isinstance(settings, SettingsModel):
             settings = settings.model_dump()
         self.settings: Any = build_settings(self.Settings, settings or {}, "setting")
+
+    def expected(self, space: Space) -> Mapping[str, float]:
+        """What the search will spend by itself, e.g. `{"epochs": 91.0}`, for progress and plans.
+
+        Empty if it is not known beforehand, or if only a budget ends the search.
+        """
+        return {}
 
     @abstractmethod
     def run(self, problem: Problem, rng: np.random.Generator) -> Generator[Request, Any, Any]:

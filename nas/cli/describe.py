@@ -1,0 +1,143 @@
+"""An architecture in words: its cells, its notation, what it costs at a stated scale."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from nas.core.architecture import Architecture
+from nas.core.errors import ConfigError, UnsupportedError
+from nas.core.space import Space
+from search_spaces.scale import read_scale
+
+InputShape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a network costs, and what it was counted for.
+
+    Attributes:
+        params: Trainable parameters, auxiliary head excluded.
+        macs: Multiply-accumulates of one image.
+        scale: Macro settings.
+        input_shape: Channels, height, width.
+        num_classes: Length of the logits.
+    """
+
+    params: int
+    macs: int
+    scale: Mapping[str, Any]
+    input_shape: InputShape
+    num_classes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data."""
+        return {
+            "params": self.params,
+            "macs": self.macs,
+            "scale": dict(self.scale),
+            "input_shape": list(self.input_shape),
+            "num_classes": self.num_classes,
+        }
+
+
+@runtime_checkable
+class Costed(Protocol):
+    """A space that counts by arithmetic, without torch."""
+
+    def cost(
+        self,
+        architecture: Architecture,
+        input_shape: InputShape,
+        num_classes: int,
+        **scale: Any,
+    ) -> Any:
+        """An object with `params` and `macs`."""
+        ...
+
+
+def measure(
+    space: Space,
+    architecture: Architecture,
+    scale: Mapping[str, Any],
+    input_shape: InputShape = (3, 32, 32),
+    num_classes: int = 10,
+) -> Size:
+    """Count parameters and multiply-accumulates; torch is imported only if the space cannot.
+
+    Raises:
+        SpaceError: A setting of the scale is unknown or out of range.
+    """
+    full = read_scale(space.scale, scale, {})
+    if isinstance(space, Costed):
+        cost = space.cost(architecture, input_shape, num_classes, **scale)
+        return Size(cost.params, cost.macs, full, input_shape, num_classes)
+    from nas.measure import count_macs, count_parameters
+
+    network = space.network(architecture, input_shape, num_classes, **scale)
+    macs = count_macs(network, input_shape)
+    return Size(count_parameters(network), macs, full, input_shape, num_classes)
+
+
+def cells(space: Space, architecture: Architecture) -> list[str]:
+    """The graph as lines of text: each node as the sum of what enters it, `none` left out."""
+    import networkx as nx
+
+    graph = space.graph(architecture)
+    groups: dict[str, list[str]] = {}
+    for node in nx.lexicographical_topological_sort(graph, key=_order):
+        group, _, name = node.rpartition("/")
+        entering = [
+            (start, data.get("op", "identity"))
+            for start, _, data in graph.in_edges(node, data=True)
+        ]
+        terms = [_term(start, op) for start, op in sorted(entering, key=lambda e: _order(e[0]))]
+        terms = [term for term in terms if term]
+        lines = groups.setdefault(group, [])
+        op = str(graph.nodes[node].get("op", ""))
+        if op == "concat":
+            lines.append(f"{name} = concatenation of {', '.join(terms)}")
+        elif entering:
+            lines.append(f"{name} = {' + '.join(terms) or 'nothing'}")
+    result: list[str] = []
+    for group, lines in groups.items():
+        result.append(f"{group} cell" if group != "cell" else "cell")
+        result.extend(f"  {line}" for line in lines)
+    return result
+
+
+def notation(space: Space, architecture: Architecture) -> str:
+    """The field's own notation; empty if the space has none."""
+    try:
+        return space.format(architecture)
+    except UnsupportedError:
+        return ""
+
+
+def read_shape(text: str) -> InputShape:
+    """Read `3x32x32`.
+
+    Raises:
+        ConfigError: It has another form.
+    """
+    try:
+        channels, height, width = (int(part) for part in text.lower().split("x"))
+    except ValueError:
+        raise ConfigError(f"input shape {text!r}", "expected CHANNELSxHEIGHTxWIDTH") from None
+    if min(channels, height, width) < 1:
+        raise ConfigError(f"input shape {text!r} has a part below 1", "expected such as 3x32x32")
+    return channels, height, width
+
+
+def _term(start: str, op: str) -> str:
+    name = start.rpartition("/")[2]
+    if op == "none":
+        return ""
+    return name if op == "identity" else f"{op}({name})"
+
+
+def _order(node: str) -> tuple[str, bool, str]:
+    group, _, name = str(node).rpartition("/")
+    return group, not name.startswith("input"), name.zfill(9) if name.isdigit() else name

@@ -1,0 +1,193 @@
+"""`nas export`: an architecture in a form that others can run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from nas.cli.options import Json, Plugins, Target, complete_form
+from nas.cli.streams import Streams
+
+if TYPE_CHECKING:
+    from nas.cli.targets import ArchitectureTarget
+
+SUFFIXES: Final = {
+    "json": "json",
+    "python": "py",
+    "onnx": "onnx",
+    "pt2": "pt2",
+    "svg": "svg",
+    "png": "png",
+}
+
+
+def command(
+    what: Target,
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="json|python|onnx|pt2|svg|png",
+            help="The form.",
+            autocompletion=complete_form,
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="The file [default: named by the form].", show_default=False
+        ),
+    ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Scale of the network, e.g. channels=36."),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Trained weights, .safetensors [default: the run's].",
+            show_default=False,
+        ),
+    ] = None,
+    input_shape: Annotated[
+        str | None,
+        typer.Option(
+            "--input",
+            metavar="CxHxW",
+            help="Size of an image [default: the run's, or 3x32x32].",
+            show_default=False,
+        ),
+    ] = None,
+    classes: Annotated[
+        int | None,
+        typer.Option(min=1, help="Classes [default: the run's, or 10].", show_default=False),
+    ] = None,
+    plugins: Plugins = None,
+    json: Json = False,
+) -> None:
+    """Write an architecture in a form that others can run, and check what was written."""
+    from nas.core.registry import load_plugin
+
+    for file in plugins or ():
+        load_plugin(file)
+    network = read_network(sets or [], weights, input_shape, classes)
+    export(what, to, out, network, Streams(json=json))
+
+
+@dataclass(frozen=True)
+class Network:
+    """What was said about the network to export; None where nothing was.
+
+    Attributes:
+        scale: Macro settings.
+        weights: File of trained weights.
+        input_shape: Channels, height, width.
+        classes: Length of the logits.
+    """
+
+    scale: Mapping[str, Any] = field(default_factory=dict)
+    weights: Path | None = None
+    input_shape: tuple[int, int, int] | None = None
+    classes: int | None = None
+
+
+def read_network(
+    sets: list[str], weights: Path | None, input_shape: str | None, classes: int | None
+) -> Network:
+    """Check what was said about the network.
+
+    Raises:
+        ConfigError: A text has the wrong form.
+    """
+    from nas.cli.describe import read_shape
+    from nas.core.config import parse_assignments
+
+    scale = parse_assignments(sets)
+    scale = {**scale, **scale.pop("network", {})}
+    shape = None if input_shape is None else read_shape(input_shape)
+    return Network(scale, weights, shape, classes)
+
+
+def export(what: str, form: str, out: Path | None, network: Network, streams: Streams) -> None:
+    """Export and say what was written.
+
+    Raises:
+        NasError: The form or target is unknown, or the export failed.
+    """
+    from nas.cli.targets import RunTarget, find, find_architecture
+    from nas.core.errors import ConfigError
+    from nas.export import ExportRequest, exporters
+    from nas.export import export as write
+
+    exporters.summary(form)
+    target = find_architecture(what)
+    place = out or Path(f"{_stem(target)}.{SUFFIXES.get(form, form)}")
+    if place.is_dir():
+        raise ConfigError(f"{str(place)!r} is a folder", "name a file with --out")
+    if out is None and place.exists():
+        raise ConfigError(f"{str(place)!r} is there already", "name a file with --out")
+    found = find(what)
+    if isinstance(found, RunTarget):
+        network = of_run(found.folder, network)
+    request = ExportRequest(
+        architecture=target.architecture,
+        out=place,
+        scale=network.scale,
+        input_shape=network.input_shape or (3, 32, 32),
+        num_classes=network.classes or 10,
+        weights=network.weights,
+    )
+    result = write(form, request)
+    if streams.json:
+        streams.document(
+            {
+                "form": result.form,
+                "files": [str(file) for file in result.files],
+                "difference": result.difference,
+                "detail": result.detail,
+            }
+        )
+        return
+    for file in result.files:
+        streams.line(str(file))
+    if result.difference is not None:
+        streams.note(f"read back and compared: logits differ by at most {result.difference:.1e}")
+    if result.detail:
+        streams.note(result.detail)
+    if network.weights is None and result.difference is not None:
+        streams.note("the weights are random: train it first, or give --weights")
+
+
+def of_run(folder: Path, said: Network) -> Network:
+    """What was said, and for what was not, the run's best network.
+
+    Raises:
+        NasError: The run's data cannot be read.
+    """
+    from nas.cli.result import load_result
+    from nas.core.config import RunConfig, build_settings, read_yaml
+    from nas.training import load_data
+
+    config = build_settings(RunConfig, read_yaml(folder / "config.yaml"), "config.yaml")
+    best = load_result(folder).get("best") or {}
+    weights = folder / "best" / "weights.safetensors"
+    shape, classes = said.input_shape, said.classes
+    if shape is None or classes is None:
+        data = load_data(config.data, config.seed, **config.data_settings)
+        shape, classes = shape or data.input_shape, classes or data.num_classes
+    if said.weights is None and weights.is_file() and not said.scale:
+        said = Network(said.scale, weights, shape, classes)
+    scale = {**config.network, **(best.get("scale") or {}), **said.scale}
+    return Network(scale, said.weights, shape, classes)
+
+
+def _stem(target: ArchitectureTarget) -> str:
+    """A file's name for an architecture: as it was called, or its id."""
+    name = target.name.partition(":")[2]
+    return name if name.isidentifier() else target.architecture.id

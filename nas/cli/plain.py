@@ -1,0 +1,99 @@
+"""Progress as plain lines, for pipes, logs and dumb terminals; and as JSON Lines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from nas.cli import words
+from nas.cli.panel import BEST_FIRST
+from nas.cli.streams import Streams
+from nas.cli.watching import Watch, decision
+from nas.engine.events import Event
+
+SCHEMA: Final = 1
+"""Version of the JSON Lines stream; a reader that knows it may ignore unknown keys."""
+
+INTERVAL: Final = 10.0  # seconds between lines of mere progress
+
+
+class PlainLines:
+    """A listener that says what matters at once, and how far things are now and then.
+
+    Args:
+        streams: Where to.
+        interval: Seconds between lines of mere progress.
+        clock: Seconds, for tests.
+    """
+
+    def __init__(
+        self,
+        streams: Streams,
+        interval: float = INTERVAL,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.watch = Watch()
+        self._streams = streams
+        self._interval = interval
+        self._clock = clock
+        self._last = clock()
+        self._alarm: tuple[str, ...] = ()
+
+    def __call__(self, event: Event) -> None:
+        """Take note of an event, and print a line if it is time."""
+        data = event.to_dict()
+        self.watch.take(data)
+        kind = data["event"]
+        if kind == "phase":
+            self._say(f"{self.watch.phase} begins")
+        elif kind == "notice":
+            self._say(str(data["text"]))
+        elif kind == "stopping":
+            self._say("stopping; the run is being saved (again to stop at once)")
+        elif data.get("replayed"):
+            return
+        elif kind == "decision":
+            self._say(f"decided: {decision(data)}")
+        elif kind == "watch" and tuple(self.watch.alarm) != self._alarm:
+            self._alarm = tuple(self.watch.alarm)
+            if self._alarm:
+                self._say(f"alarm: {'; '.join(self._alarm)}")
+        elif kind in {"outcome", "progress"} and self._clock() - self._last >= self._interval:
+            self._say(self._progress())
+
+    def _progress(self) -> str:
+        watch = self.watch
+        parts = [watch.phase]
+        if watch.share is not None:
+            parts[0] += f" {100 * watch.share:.0f} %"
+        left = watch.seconds_left
+        if left is not None:
+            parts.append(f"about {words.duration(left)} left")
+        parts.append(f"spent {words.cost(watch.spent)}")
+        if watch.best is not None:
+            parts.append(f"best {words.figures(watch.best[0], BEST_FIRST[:4])}")
+        elif watch.scalars:
+            shown = list(watch.scalars.items())[:3]
+            parts.append(", ".join(f"{name} {value:.4g}" for name, value in shown))
+        return "; ".join(parts)
+
+    def _say(self, text: str) -> None:
+        self._last = self._clock()
+        self._streams.note(text)
+
+
+class JsonLines:
+    """A listener that writes every event as a line of JSON on stdout.
+
+    The last line is the result, which the command writes itself, so that nothing follows it.
+    """
+
+    def __init__(self, streams: Streams) -> None:
+        self._streams = streams
+
+    def __call__(self, event: Event) -> None:
+        """Write an event."""
+        data = event.to_dict()
+        if data["event"] != "result":
+            self._streams.record({"schema": SCHEMA, **data})

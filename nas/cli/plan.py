@@ -1,0 +1,45 @@
+"""What a search will cost, as far as that is known before it begins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nas.core.config import RunConfig, build_settings
+from nas.engine.budget import Budget
+from nas.strategies import STRATEGIES
+from search_spaces import get_space
+
+
+def expected(config: RunConfig) -> dict[str, dict[str, float]]:
+    """Epochs, evaluations or seconds of the search, and epochs of what follows it.
+
+    The search's are the smaller of the strategy's own end and the budget; none is known of a
+    strategy that only a budget ends. Those of the final trainings are upper limits.
+    """
+    kind = STRATEGIES.get(config.strategy)
+    strategy = kind(build_settings(kind.Settings, config.settings))
+    search = dict(strategy.expected(get_space(config.space)))
+    budget = Budget.parse(config.budget)
+    limits: dict[str, float | None] = {
+        "epochs": budget.epochs,
+        "evaluations": budget.evaluations,
+        "seconds": budget.seconds,
+    }
+    for unit, limit in limits.items():
+        if limit is not None:
+            search[unit] = min(limit, search.get(unit, limit))
+    return {"search": search, "final": _final(config)}
+
+
+def _final(config: RunConfig) -> dict[str, float]:
+    final = config.final
+    arms = 2 if final.random_arm else 1
+    trainings = arms * final.seeds * max(1, len(final.scales))
+    epochs: Any = final.epochs or config.recipe.get("epochs")
+    result: dict[str, float] = {"evaluations": trainings}
+    if isinstance(epochs, int | float):
+        result["epochs"] = trainings * epochs
+    if final.random_arm:
+        result["evaluations"] += final.random_limit
+        result["epochs"] = result.get("epochs", 0.0) + final.random_limit * final.random_epochs
+    return result

@@ -1,0 +1,232 @@
+"""`nas search`: one command from data to a front."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nas.cli.options import (
+    Data,
+    Device,
+    Json,
+    Plugins,
+    Quiet,
+    Seed,
+    Sets,
+    complete_executor,
+    complete_metric,
+    complete_space,
+    complete_strategy,
+)
+from nas.cli.streams import Streams
+
+if TYPE_CHECKING:
+    from nas.core.config import RunConfig
+
+
+def command(
+    space: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Where to search; see nas list spaces.",
+            autocompletion=complete_space,
+            show_default=False,
+        ),
+    ] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="How to search [default: darts where there is a supernet].",
+            autocompletion=complete_strategy,
+            show_default=False,
+        ),
+    ] = None,
+    data: Data = None,
+    objectives: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--objective",
+            metavar="METRIC[:min|max][<=LIMIT]",
+            help="What is good, e.g. params:min<=2e6; several make a front [default: error].",
+            autocompletion=complete_metric,
+            show_default=False,
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A YAML file, e.g. another run's config.yaml."),
+    ] = None,
+    sets: Sets = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            metavar="quick|default|paper",
+            help="Preset: minutes on two CPU cores, a GPU's day, or the paper's own "
+            "[default: quick].",
+            show_default=False,
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="AMOUNT",
+            help="50evaluations, 300epochs, 6h [default: the strategy's own end].",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Seed = None,
+    device: Device = None,
+    executor: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="serial or processes [default: serial].",
+            autocompletion=complete_executor,
+            show_default=False,
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Parallel workers [default: 1].", min=1, show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="The run's folder [default: runs/NAME].", show_default=False
+        ),
+    ] = None,
+    plugins: Plugins = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
+    ] = False,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print the resolved configuration as YAML.")
+    ] = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Search for architectures; complete as it is: nas search --space darts."""
+    asked = {
+        "space": space,
+        "strategy": strategy,
+        "data": data,
+        "objectives": tuple(objectives) if objectives else None,
+        "preset": scale,
+        "budget": budget,
+        "seed": seed,
+        "device": device,
+        "executor": executor,
+        "workers": workers,
+        "plugins": tuple(map(str, plugins)) if plugins else None,
+    }
+    request = Request(asked, config, tuple(sets or ()), out, dry_run, print_config)
+    raise typer.Exit(search(request, Streams(json=json, quiet=quiet)))
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for on the command line.
+
+    Attributes:
+        asked: Fields of `RunConfig`, None where not given.
+        file: The configuration file.
+        assignments: Texts of `--set`.
+        out: The run's folder.
+        dry_run: Only say what would be done.
+        print_config: Only print the configuration.
+    """
+
+    asked: dict[str, Any]
+    file: Path | None = None
+    assignments: tuple[str, ...] = ()
+    out: Path | None = None
+    dry_run: bool = False
+    print_config: bool = False
+
+
+def search(request: Request, streams: Streams) -> int:
+    """Resolve the request and run it; the exit code.
+
+    Raises:
+        NasError: The request is wrong, or the run failed.
+    """
+    from nas.engine.resolve import check_out, default_out, resolve
+
+    config = resolve(request.asked, file=request.file, assignments=request.assignments)
+    if request.print_config:
+        if streams.json:
+            streams.document(config.model_dump(mode="json"))
+        else:
+            streams.out.print(config.to_yaml(), end="", soft_wrap=True)
+        return 0
+    out = request.out or default_out(config)
+    check_out(out)
+    if request.dry_run:
+        tell_plan(config, out, streams)
+        return 0
+    streams.note(headline(config, out))
+    hint = real_thing(config)
+    if hint:
+        streams.note(hint, style="dim")
+    return execute(config, out, streams)
+
+
+def execute(config: RunConfig, out: Path, streams: Streams) -> int:
+    """Run a resolved search and present its result; the exit code."""
+    from nas import api
+    from nas.cli.running import run_and_present
+
+    return run_and_present(
+        lambda listeners: api.search(config, out=out, listeners=listeners), out, streams
+    )
+
+
+def headline(config: RunConfig, out: Path) -> str:
+    """What was chosen, in one line."""
+    objectives = ", ".join(config.objectives)
+    budget = f", at most {config.budget}" if config.budget else ""
+    return (
+        f"searching {config.space} by {config.strategy} on {config.data}"
+        f" ({config.preset} scale, {objectives}, seed {config.seed}{budget}) in {out}"
+    )
+
+
+def real_thing(config: RunConfig) -> str:
+    """How to get more than a quick look; empty if this is more already."""
+    if config.preset != "quick":
+        return ""
+    data = "" if config.data != "digits" else " --data images:FOLDER"
+    return f"a quick look; the real thing: nas search --space {config.space}{data} --scale default"
+
+
+def tell_plan(config: RunConfig, out: Path, streams: Streams) -> None:
+    """Say what a search would do: strategy, data, cost, output."""
+    from nas.cli import words
+    from nas.cli.plan import expected
+
+    cost = expected(config)
+    if streams.json:
+        streams.document(
+            {"config": config.model_dump(mode="json"), "out": str(out), "expected": cost}
+        )
+        return
+    rows = {
+        "space": config.space,
+        "strategy": f"{config.strategy}, {config.preset} preset",
+        "data": config.data,
+        "objectives": ", ".join(config.objectives),
+        "device": f"{config.device}, {config.executor} executor, "
+        f"{words.number(config.workers, 'worker')}",
+        "budget": config.budget or "the strategy's own end",
+        "search": words.cost(cost["search"]) if cost["search"] else "not known beforehand",
+        "then": words.cost(cost["final"]),
+        "output": str(out),
+    }
+    for name, text in rows.items():
+        streams.line(f"{name:<10} {text}")
+    streams.note("nothing was done; all settings: the same with --print-config")

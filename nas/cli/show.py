@@ -1,0 +1,129 @@
+"""`nas show`: what a run, an architecture or a space is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nas.cli.options import Json, Plugins, complete_target
+from nas.cli.streams import Streams
+from nas.core.registry import load_plugin
+
+if TYPE_CHECKING:
+    from nas.cli.targets import ArchitectureTarget
+    from nas.core.space import Space
+
+
+def command(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|ARCH|SPACE",
+            help="A run's folder, an architecture.json, SPACE:MEMBER, SPACE:'NOTATION' or SPACE.",
+            autocompletion=complete_target,
+            show_default=False,
+        ),
+    ],
+    json: Json = False,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Scale of the network, e.g. channels=36."),
+    ] = None,
+    input_shape: Annotated[
+        str, typer.Option("--input", metavar="CxHxW", help="Size of an image.")
+    ] = "3x32x32",
+    classes: Annotated[int, typer.Option(min=1, help="Number of classes.")] = 10,
+    plugins: Plugins = None,
+) -> None:
+    """Say what something is: choices, size, parameters, multiply-adds, figures, front, cells."""
+    from nas.cli.describe import read_shape
+    from nas.cli.targets import ArchitectureTarget, RunTarget, find
+    from nas.core.config import parse_assignments
+
+    for file in plugins or ():
+        load_plugin(file)
+    streams = Streams(json=json)
+    found = find(what)
+    if isinstance(found, RunTarget):
+        show_run(found.folder, streams)
+    elif isinstance(found, ArchitectureTarget):
+        scale = parse_assignments(sets or ())
+        scale = {**scale, **scale.pop("network", {})}
+        show_architecture(found, scale, read_shape(input_shape), classes, streams)
+    else:
+        show_space(found.space, streams)
+
+
+def show_space(space: Space, streams: Streams) -> None:
+    """A space: how many members, which choices, which published architectures."""
+    from nas.cli import words
+
+    choices = [
+        {"name": choice.name, "kind": type(choice).__name__.lower(), "conditional": conditional}
+        for choice, conditional in space.tree.slots
+    ]
+    if streams.json:
+        streams.document(
+            {
+                "space": space.name,
+                "size": space.size,
+                "choices": choices,
+                "encoding_size": space.tree.encoding_size,
+                "scale": dict(space.scale),
+                "members": {name: arch.to_dict() for name, arch in space.members.items()},
+            }
+        )
+        return
+    size = "infinitely many" if space.size is None else f"{space.size:,}"
+    streams.line(space.name, style="bold")
+    streams.line(f"  members   {size}")
+    conditional = sum(choice["conditional"] is True for choice in choices)
+    streams.line(f"  choices   {len(choices)}, {conditional} of them conditional")
+    streams.line(f"  encoding  {space.tree.encoding_size} numbers")
+    streams.line(f"  scale     {words.scale(space.scale)}")
+    streams.line(f"  published {', '.join(space.members) or 'none'}")
+    example = next(iter(space.members), None)
+    if example:
+        streams.note(f"next: nas show {space.name}:{example}")
+
+
+def show_architecture(
+    target: ArchitectureTarget,
+    scale: dict[str, Any],
+    input_shape: tuple[int, int, int],
+    classes: int,
+    streams: Streams,
+) -> None:
+    """An architecture: its cells, its size at a stated scale, its notation."""
+    from nas.cli import describe, words
+
+    space, architecture = target.space, target.architecture
+    size = describe.measure(space, architecture, scale, input_shape, classes)
+    text = describe.notation(space, architecture)
+    if streams.json:
+        streams.document(
+            {**architecture.to_dict(), **size.to_dict(), **({"notation": text} if text else {})}
+        )
+        return
+    streams.line(f"{target.name}  [{architecture.id}]", style="bold")
+    shape = "x".join(map(str, size.input_shape))
+    streams.line(f"  at        {words.scale(size.scale)}; {shape} input, {classes} classes")
+    streams.line(f"  params    {size.params:,}")
+    streams.line(f"  macs      {size.macs:,} multiply-adds an image")
+    for line in describe.cells(space, architecture):
+        streams.line(f"  {line}")
+    if text:
+        streams.line(f"  notation  {text}")
+
+
+def show_run(folder: Path, streams: Streams) -> None:
+    """A run: what it found, the front, the comparison, what it cost."""
+    from nas.cli.result import load_result, print_result
+
+    result = load_result(folder)
+    if streams.json:
+        streams.document(result)
+    else:
+        print_result(result, streams)

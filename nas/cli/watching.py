@@ -1,0 +1,197 @@
+"""What is known of a run from its events: the state behind the live panel and the plain lines."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from nas.cli import words
+from nas.core.architecture import Candidate
+from nas.core.front import Front, Point
+from nas.core.objective import parse_objectives
+from nas.engine.budget import Budget
+
+RECENT = 4
+"""Decisions and notices that are remembered."""
+
+
+@dataclass
+class Watch:
+    """A run as seen from outside; `take` an event, then read.
+
+    Attributes:
+        run: The run's folder.
+        config: Its configuration.
+        phase: Part of the run that is going on.
+        expected: Epochs or evaluations that the phase is expected to take, by unit.
+        spent: What the phase has spent (`Spent.to_dict`).
+        done: Evaluations told, by status.
+        now: What is being worked on, in words.
+        scalars: Last figures of the work in progress.
+        best: Figures of the best candidate of this phase, and its id.
+        mixture: Group of edges to its rows of weights, as last seen.
+        alarm: Reasons of the collapse alarm, newest.
+        decisions: The last decisions, in words.
+        notices: The last notices.
+        stopping: Whether a signal asked the run to stop.
+    """
+
+    run: str = ""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    phase: str = ""
+    expected: dict[str, float] = field(default_factory=dict)
+    spent: dict[str, float] = field(default_factory=dict)
+    done: dict[str, int] = field(default_factory=dict)
+    now: str = ""
+    scalars: dict[str, float] = field(default_factory=dict)
+    best: tuple[Mapping[str, float], str] | None = None
+    mixture: Mapping[str, Sequence[Sequence[float]]] = field(default_factory=dict)
+    alarm: Sequence[str] = ()
+    signs: Mapping[str, Any] = field(default_factory=dict)
+    decided: int = 0
+    decisions: deque[str] = field(default_factory=lambda: deque(maxlen=RECENT))
+    notices: deque[str] = field(default_factory=lambda: deque(maxlen=RECENT))
+    stopping: bool = False
+    began: float = field(default_factory=time.monotonic)
+    phase_began: float = field(default_factory=time.monotonic)
+    fresh: float = 0.0  # share of the phase that was done before this process took it up
+    front: Front | None = None
+
+    def take(self, event: Mapping[str, Any]) -> None:
+        """Take note of an event; unknown kinds are ignored."""
+        handlers = {
+            "run": self._run,
+            "phase": self._phase,
+            "work": self._work,
+            "outcome": self._outcome,
+            "progress": self._progress,
+            "watch": self._watch,
+            "decision": self._decision,
+            "notice": self._notice,
+            "stopping": self._stopping,
+        }
+        handler = handlers.get(str(event.get("event")))
+        if handler is not None:
+            handler(event)
+
+    @property
+    def share(self) -> float | None:
+        """How much of the phase is done, from 0 to 1; None if nobody knows."""
+        shares = [
+            self.spent.get(unit, 0.0) / total for unit, total in self.expected.items() if total > 0
+        ]
+        return min(1.0, max(shares)) if shares else None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Until the phase ends, if it goes on at the pace it had in this process."""
+        share = self.share
+        if share is None or share - self.fresh <= 0:
+            return None
+        elapsed = time.monotonic() - self.phase_began
+        return elapsed / (share - self.fresh) * (1 - share)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the first event."""
+        return time.monotonic() - self.began
+
+    def _run(self, event: Mapping[str, Any]) -> None:
+        self.run, self.config = str(event["run"]), event["config"]
+        self.front = Front(parse_objectives(tuple(self.config.get("objectives", ("error",)))))
+
+    def _phase(self, event: Mapping[str, Any]) -> None:
+        self.phase, self.phase_began = str(event["phase"]), time.monotonic()
+        self.spent, self.done, self.best, self.fresh = {}, {}, None, 0.0
+        self.now, self.scalars = "", {}
+        self.expected = dict(event.get("expected") or {})
+        text = str(event.get("budget") or "")
+        if text and text != "unlimited":
+            budget = Budget.parse(text)
+            limits = {
+                "epochs": budget.epochs,
+                "evaluations": budget.evaluations,
+                "elapsed": budget.seconds,
+            }
+            self.expected |= {unit: limit for unit, limit in limits.items() if limit is not None}
+
+    def _work(self, event: Mapping[str, Any]) -> None:
+        self.now = _label(event)
+        self.scalars = {}
+
+    def _outcome(self, event: Mapping[str, Any]) -> None:
+        self.spent = dict(event.get("spent") or {})
+        self.spent["elapsed"] = time.monotonic() - self.phase_began
+        if event.get("replayed"):
+            self.fresh = self.share or 0.0
+        if event["kind"] == "call":
+            value = event.get("value")
+            if isinstance(value, Mapping) and isinstance(value.get("mixture"), Mapping):
+                self.mixture = value["mixture"]
+            self.scalars = {**self.scalars, **event["figures"]}
+            return
+        status = str(event["status"])
+        self.done[status] = self.done.get(status, 0) + 1
+        if status == "ok" and self.front is not None:
+            candidate = Candidate.from_dict(event["candidate"])
+            self.front.add(Point(candidate, event["figures"]))
+            self._compare(event, self.front)
+
+    def _compare(self, event: Mapping[str, Any], front: Front) -> None:
+        first = front.objectives[0]
+        figures = event["figures"]
+        if not all(objective.feasible(figures) for objective in front.objectives):
+            return
+        if self.best is None or first.cost(figures) < first.cost(self.best[0]):
+            self.best = (figures, str(event["id"]))
+
+    def _progress(self, event: Mapping[str, Any]) -> None:
+        scalars = event.get("scalars")
+        if isinstance(scalars, Mapping):
+            self.scalars = {k: v for k, v in scalars.items() if isinstance(v, int | float)}
+        step = event.get("step")
+        if isinstance(step, int | float):
+            self.now = f"{_label(event)}, {event.get('unit', 'epoch')} {step:g}"
+
+    def _watch(self, event: Mapping[str, Any]) -> None:
+        self.signs = event
+        self.alarm = tuple(event.get("reasons") or ())
+
+    def _decision(self, event: Mapping[str, Any]) -> None:
+        self.decided += 1
+        self.decisions.append(decision(event))
+
+    def _notice(self, event: Mapping[str, Any]) -> None:
+        self.notices.append(str(event["text"]))
+
+    def _stopping(self, event: Mapping[str, Any]) -> None:
+        self.stopping = True
+
+
+def decision(event: Mapping[str, Any]) -> str:
+    """A decision and what it was based on, in words."""
+    kept = ", ".join(str(name) for name in event.get("kept") or ())
+    where = event.get("edge") or f"node {event.get('node')} of {event.get('group')}"
+    verb = "keeps" if event.get("what") == "topology" else "becomes"
+    parts = []
+    if event.get("images"):
+        parts.append(words.number(int(event["images"]), "picture"))
+    if event.get("confidence"):
+        parts.append(f"{100 * float(event['confidence']):.0f} % sure")
+    basis = f" ({', '.join(parts)})" if parts else ""
+    return f"{where} {verb} {kept}{basis}"
+
+
+def _label(event: Mapping[str, Any]) -> str:
+    if event.get("kind") == "call":
+        arguments = event.get("arguments") or {}
+        inside = " ".join(str(value) for value in arguments.values() if isinstance(value, str))
+        return f"{event.get('session')}: {event.get('method')} {inside}".rstrip()
+    tags = event.get("tags") or {}
+    arm = f"{tags['arm']} " if "arm" in tags else ""
+    budget = event.get("budget")
+    length = f" for {words.number(float(budget), 'epoch')}" if budget else ""
+    return f"train {arm}{str(event.get('id', ''))[:8]}{length}"
