@@ -53,7 +53,10 @@ class Objective:
     def __post_init__(self) -> None:
         if self.direction not in get_args(Direction):
             raise ConfigError(f"objective {self.metric!r} goes to {self.direction!r}", "min or max")
-        if self.limit is not None and not math.isfinite(self.limit):
+        if self.limit is None:
+            return
+        object.__setattr__(self, "limit", float(self.limit) + 0.0)
+        if not math.isfinite(self.limit):
             raise ConfigError(f"objective {self.metric!r} has the limit {self.limit}", "a number")
 
     @classmethod
@@ -105,8 +108,7 @@ class Objective:
 
 
 def _exact(limit: float) -> str:
-    short = f"{limit:g}"
-    return short if float(short) == limit else repr(limit)
+    return f"{limit:.0f}" if limit.is_integer() and abs(limit) < 1e15 else repr(limit)
 
 
 def parse_objectives(texts: Sequence[str]) -> tuple[Objective, ...]:
