@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from nas.core.config import build_settings
 from nas.core.registry import Registry
-from nas.optimizers.member import Member, Settings, checked
+from nas.optimizers.member import Member, OptimizerSettings
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["OPTIMIZERS", "Member", "Settings", "build", "settings_model"]
+__all__ = ["OPTIMIZERS", "Member", "OptimizerSettings", "build", "settings_model"]
 
 OPTIMIZERS: Registry[Member] = Registry("optimizer", "nas.optimizers")
 OPTIMIZERS.add("sgd", "nas.optimizers.standard:SGD", "gradient descent with momentum")
@@ -24,7 +25,7 @@ OPTIMIZERS.add("adamw", "nas.optimizers.standard:ADAMW", "Adam with decoupled we
 OPTIMIZERS.add("nadamw", "nas.optimizers.standard:NADAMW", "AdamW with Nesterov momentum")
 
 
-def settings_model(name: str) -> type[Settings]:
+def settings_model(name: str) -> type[OptimizerSettings]:
     """The frozen model of the settings of the optimizer `name`; imports no torch."""
     return OPTIMIZERS.get(name).settings
 
@@ -47,5 +48,5 @@ def build(
             no parameter.
     """
     member = OPTIMIZERS.get(name)
-    values = checked(member.settings, settings, f"optimizer {name!r}")
+    values = build_settings(member.settings, settings, f"{name} setting")
     return member.create(params, values)

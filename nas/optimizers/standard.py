@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
-from nas.optimizers.member import Member, Settings
+from nas.optimizers.member import Member, OptimizerSettings
 
 
-class SgdSettings(Settings):
+class SgdSettings(OptimizerSettings):
     """Stochastic gradient descent; weight decay is added to the gradient.
 
     Attributes:
@@ -18,14 +18,15 @@ class SgdSettings(Settings):
     momentum: float = Field(default=0.9, ge=0, lt=1)
     nesterov: bool = False
 
-    @model_validator(mode="after")
-    def _nesterov_needs_momentum(self) -> SgdSettings:
-        if self.nesterov and self.momentum == 0:
-            raise ValueError("nesterov needs a momentum above 0")
-        return self
+    @field_validator("nesterov")
+    @classmethod
+    def _nesterov_needs_momentum(cls, nesterov: bool, info: ValidationInfo) -> bool:
+        if nesterov and info.data.get("momentum") == 0:
+            raise ValueError("a momentum above 0 with it")
+        return nesterov
 
 
-class AdamSettings(Settings):
+class AdamSettings(OptimizerSettings):
     """Adam (Kingma and Ba, 2015); weight decay is added to the gradient.
 
     Attributes:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from nas.core.architecture import Recipe
-from nas.core.canonical import plain
+from nas.core.config import Settings, build_settings
 from nas.core.registry import Registry
-from nas.optimizers import OPTIMIZERS, settings_model
-from nas.optimizers.member import checked
+from nas.optimizers import settings_model
 from nas.training.schedules import SCHEDULES
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 Setting = bool | int | float | str
 
 
-class TrainingRecipe(BaseModel):
+class TrainingRecipe(Settings):
     """Settings of one training.
 
     Attributes:
@@ -47,8 +46,6 @@ class TrainingRecipe(BaseModel):
         channels_last: Memory layout of convolutions; faster on CPU and on tensor cores.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
     epochs: int = Field(default=20, ge=1)
     batch_size: int = Field(default=64, ge=1)
     optimizer: str = "sgd"
@@ -70,15 +67,20 @@ class TrainingRecipe(BaseModel):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     channels_last: bool = True
 
+    @field_validator("optimizer_settings")
+    @classmethod
+    def _told_once(cls, settings: dict[str, Setting]) -> dict[str, Setting]:
+        for name in ("learning_rate", "weight_decay"):
+            if name in settings:
+                raise ValueError(f"{name} to stand beside it, as a setting of the recipe")
+        return settings
+
     @model_validator(mode="after")
     def _plugins_take_their_settings(self) -> TrainingRecipe:
-        for name in ("learning_rate", "weight_decay"):
-            if name in self.optimizer_settings:
-                raise ValueError(f"{name} stands in the recipe, not in optimizer_settings")
         optimizer = settings_model(self.optimizer)
-        checked(optimizer, self.all_optimizer_settings(), f"optimizer {self.optimizer!r}")
-        schedule = SCHEDULES.get(self.schedule)
-        checked(schedule.settings, self.schedule_settings, f"schedule {self.schedule!r}")
+        build_settings(optimizer, self.all_optimizer_settings(), f"{self.optimizer} setting")
+        schedule = SCHEDULES.get(self.schedule).settings
+        build_settings(schedule, self.schedule_settings, f"{self.schedule} setting")
         return self
 
     def all_optimizer_settings(self) -> dict[str, Any]:
@@ -115,12 +117,12 @@ class TrainingRecipe(BaseModel):
             ConfigError: A setting is unknown or out of range.
             PluginError: The optimizer or schedule is unknown.
         """
-        given = plain(settings.settings if isinstance(settings, Recipe) else settings)
+        given = settings.to_dict() if isinstance(settings, Recipe) else dict(settings)
         start = {} if base is None else base.model_dump()
         for kind in ("optimizer", "schedule"):
             if start and given.get(kind, start[kind]) != start[kind]:
                 start[f"{kind}_settings"] = {}
-        return checked(cls, {**start, **given}, "recipe")
+        return build_settings(cls, {**start, **given}, "recipe setting")
 
     def to_recipe(self) -> Recipe:
         """As the plain data that candidates carry."""
@@ -189,8 +191,3 @@ def default_recipe(data: DataSet) -> TrainingRecipe:
     if channels == 1:
         return RECIPES.get("digits").but(crop_padding=min(height, width) // 16)
     return RECIPES.get("images").but(crop_padding=min(height, width) // 8)
-
-
-def known_names() -> dict[str, list[str]]:
-    """Names that the settings `optimizer` and `schedule` accept."""
-    return {"optimizer": OPTIMIZERS.names(), "schedule": SCHEDULES.names()}

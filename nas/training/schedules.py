@@ -7,16 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from nas.core.config import Settings, build_settings
 from nas.core.registry import Registry
-from nas.optimizers.member import checked
 
 
-class ScheduleSettings(BaseModel):
+class ScheduleSettings(Settings):
     """Settings of a schedule; this one has none."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DecaySettings(ScheduleSettings):
@@ -126,7 +124,7 @@ def rate(
         ConfigError: A setting is unknown or out of range.
     """
     member = SCHEDULES.get(name)
-    values = checked(member.settings, settings, f"schedule {name!r}")
+    values = build_settings(member.settings, settings, f"{name} setting")
     warmup = min(warmup, total)
     rest = max(1, total - warmup)
 

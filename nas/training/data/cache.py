@@ -23,7 +23,8 @@ def cached(folder: Path, key: str, decode: Callable[[], Images]) -> Images:
     """
     path = folder / f"{key}.npy"
     try:
-        kept = np.load(path, allow_pickle=False)
+        with path.open("rb") as file:
+            kept = np.load(file, allow_pickle=False)
         if kept.dtype == np.uint8 and kept.ndim == 4:
             return kept  # type: ignore[no-any-return]
     except (OSError, ValueError, EOFError):

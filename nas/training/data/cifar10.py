@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from nas.core.canonical import content_id
 from nas.core.errors import DataError
 from nas.training.data.cache import cached
+from nas.training.data.npz import read_arrays
 from nas.training.data.pictures import decode_all
 from nas.training.data.raw import Images, Pair, RawData, Request, as_labels
 
@@ -33,12 +34,21 @@ SIDE = 32
 BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
 HINT = "unpack https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz there, or say cifar10:FOLDER"
 
+
+def _latin1(text: str, encoding: str = "latin1") -> bytes:
+    """How Python 3 writes bytes in the old protocols."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"it has text in {encoding!r}")
+    return text.encode("latin1")
+
+
 # What the official files refer to, under the names of old and new NumPy; nothing here runs code.
 SAFE_GLOBALS: dict[tuple[str, str], Callable[..., Any]] = {
     (module, "_reconstruct"): np._core.multiarray._reconstruct  # type: ignore[attr-defined]
     for module in ("numpy.core.multiarray", "numpy._core.multiarray")
 }
 SAFE_GLOBALS |= {("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype}
+SAFE_GLOBALS |= {("_codecs", "encode"): _latin1}
 
 
 def read_cifar10(argument: str, request: Request) -> RawData:
@@ -115,15 +125,15 @@ def _labels(labels: NDArray[Any], count: int, path: Path) -> NDArray[np.int64]:
 def _read_packed(folder: Path, split: str, request: Request) -> Pair:
     """JPEG files back to back in SPLIT.bin; their offsets and labels in SPLIT_index.npz."""
     path, index = folder / f"{split}.bin", folder / f"{split}_index.npz"
+    arrays = read_arrays(index)
     try:
-        with np.load(index, allow_pickle=False) as file:
-            offsets, labels = file["offsets"].astype(np.int64), file["labels"]
+        offsets, labels = arrays["offsets"].astype(np.int64), arrays["labels"]
         size = path.stat().st_size
-    except FileNotFoundError as error:
-        raise DataError(f"{error.filename!r} does not exist", HINT) from None
-    except Exception as error:  # a damaged archive can raise nearly anything
-        raise DataError(f"{str(index)!r} cannot be read: {error}", "fetch it again") from error
-    if offsets.ndim != 1 or (np.diff(offsets) <= 0).any() or offsets[-1] != size:
+    except KeyError as error:
+        raise DataError(f"{str(index)!r} has no {error}", "fetch it again") from None
+    except FileNotFoundError:
+        raise DataError(f"{str(path)!r} does not exist", HINT) from None
+    if offsets.ndim != 1 or (np.diff(offsets) <= 0).any() or offsets[[0, -1]].tolist() != [0, size]:
         raise DataError(
             f"{str(path)!r} has {size} bytes and does not fit its index", "fetch it again"
         )

@@ -13,11 +13,9 @@ from nas.training.data.cache import cached
 from nas.training.data.pictures import decode_all, look
 from nas.training.data.raw import Pair, RawData, Request
 
-ENDINGS = frozenset(
-    f".{ending}"
-    for ending in ("png", "jpg", "jpeg", "jpe", "jfif", "bmp", "gif", "webp", "tif", "tiff")
-    + ("ppm", "pgm", "pbm", "pnm", "avif")
-)
+PHOTOS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".gif", ".bmp")
+SCANS = (".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm")
+ENDINGS = frozenset({*PHOTOS, *SCANS})
 SPLIT_NAMES = {
     "train": "train",
     "training": "train",

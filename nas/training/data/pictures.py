@@ -103,7 +103,8 @@ def _flat(image: Image.Image) -> Image.Image:
     """Eight bits a channel and no transparency (what is transparent becomes white)."""
     if image.mode.startswith("I") or image.mode == "F":
         pixels = np.asarray(image, np.float64)
-        scale = 1.0 if pixels.max(initial=0) <= 255 else 255 / 65535
+        wide = image.mode.startswith("I;16") or pixels.max(initial=0) > 255
+        scale = 255 / 65535 if wide else 1.0
         flat = Image.fromarray(np.rint(pixels * scale).clip(0, 255).astype(np.uint8))
         flat.info = image.info
         return flat

@@ -51,7 +51,8 @@ def take(labels: Labels, total: int, seed: int, keep: int = 0) -> tuple[Indices,
         The indices drawn and the others, both in a random order, so that every part of a split
         is a mix of classes.
     """
-    order = np.random.default_rng(seed).permutation(len(labels))
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(labels))
     sizes = np.bincount(labels)
     counts = proportional(sizes, total, keep)
     # The rank of an image among those of its class, in the random order.
@@ -60,7 +61,8 @@ def take(labels: Labels, total: int, seed: int, keep: int = 0) -> tuple[Indices,
     rank = np.empty(len(labels), np.int64)
     rank[by_class] = np.arange(len(labels)) - np.repeat(starts, sizes)
     chosen = rank < counts[labels[order]]
-    return order[chosen], order[~chosen]
+    # Shuffled again: the classes that run out first would be missing at the end of one part.
+    return rng.permutation(order[chosen]), rng.permutation(order[~chosen])
 
 
 def check_sizes(labels: Labels, classes: tuple[str, ...], splits: int, what: str) -> None:
