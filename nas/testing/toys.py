@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Generator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -143,7 +144,7 @@ class Alternating(Strategy):
         "generator": "nas.testing.toys:ToySession",
         "critic": "nas.testing.toys:ToySession",
     }
-    rounds: ClassVar[int] = 3
+    rounds: ClassVar[int] = 2
 
     def run(
         self, problem: Problem, rng: np.random.Generator
@@ -157,8 +158,9 @@ class Alternating(Strategy):
             operation = max(drops, key=drops.__getitem__)
             problem.announce("decision", {"step": step, "operation": operation, "drops": drops})
             yield [Call("generator", "fix", edge=f"{step}/{operation}")]
-            noise = problem.remember(f"noise/{step}", lambda: both[0].figures["loss"])
-            candidates = problem.sample(3 + int(abs(noise)) % 2, rng)
+            loss = both[0].figures["loss"]
+            count = problem.remember(f"count/{step}", partial(_count, loss))
+            candidates = problem.sample(count, rng)
             yield Start([Evaluate(candidate, 2) for candidate in candidates])
             told = []
             for _ in candidates:
@@ -168,3 +170,7 @@ class Alternating(Strategy):
             yield [Evaluate(candidates[0], 2), Evaluate(again.candidate, 4, seed=step)]
             best.append(again.candidate)
         return best
+
+
+def _count(loss: float) -> int:
+    return 3 + int(10 * abs(loss)) % 2
