@@ -1,0 +1,246 @@
+"""Kernels of the fast supernets: the same functions as the plain layers, arranged for the machine.
+
+Images are ``(N, C, H, W)`` in channels-last memory, so that ``rows`` of pixels by channels are a
+view. ``merged`` tensors hold the channels of several edges one after another, ``(N, E * C, H, W)``.
+Nothing here records a graph by itself; the callers provide the derivatives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+__all__ = [
+    "Fold",
+    "depthwise",
+    "depthwise_input_gradient",
+    "depthwise_weight_gradient",
+    "fold",
+    "fold_backward",
+    "images",
+    "merge_phases",
+    "repeat_channels",
+    "rows",
+    "split_phases",
+    "sum_repeats",
+]
+
+EPSILON = 1e-5
+"""What a batch normalisation adds to the variance."""
+
+_WIDEST_QUICK_KERNEL = 3
+_GEMM_SUM_CHANNELS = 16
+
+
+def rows(x: Tensor) -> Tensor:
+    """View images ``(N, C, H, W)`` as a matrix ``(N * H * W, C)``; copies only if it must."""
+    return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
+
+
+def images(matrix: Tensor, size: Sequence[int]) -> Tensor:
+    """View a matrix ``(N * H * W, C)`` as images; ``size`` is ``(N, H, W)``."""
+    return matrix.view(*size, matrix.shape[-1]).permute(0, 3, 1, 2)
+
+
+def repeat_channels(x: Tensor, times: int) -> Tensor:
+    """Write the channels ``times`` times one after another: ``(N, times * C, H, W)``."""
+    return x if times == 1 else torch.cat([x] * times, dim=1)
+
+
+def sum_repeats(x: Tensor, times: int) -> Tensor:
+    """Transpose of ``repeat_channels``: add the ``times`` blocks of channels."""
+    if times == 1:
+        return x
+    batch, channels, height, width = x.shape
+    channels //= times
+    flat = rows(x)
+    if channels <= _GEMM_SUM_CHANNELS:  # short rows do not vectorise
+        identity = torch.eye(channels, dtype=x.dtype, device=x.device).repeat(times, 1)
+        total = flat @ identity
+    else:
+        blocks = flat.view(-1, times, channels).unbind(1)
+        total = blocks[0] + blocks[1]
+        for block in blocks[2:]:
+            total += block
+    return images(total, (batch, height, width))
+
+
+def split_phases(x: Tensor) -> Tensor:
+    """Put the four parity grids of an image on top of each other.
+
+    A convolution of dilation 2 never mixes them, so on the result ``(4 * N, C, H / 2, W / 2)`` it
+    is an ordinary convolution, whose derivatives have quick kernels. Height and width are even.
+    """
+    batch, channels, height, width = x.shape
+    grid = x.permute(0, 2, 3, 1).reshape(batch, height // 2, 2, width // 2, 2, channels)
+    grid = grid.permute(2, 4, 0, 1, 3, 5).reshape(-1, height // 2, width // 2, channels)
+    return grid.permute(0, 3, 1, 2)
+
+
+def merge_phases(x: Tensor) -> Tensor:
+    """Undo ``split_phases``: ``(..., 4 * N, H / 2, W / 2, C)`` to ``(..., N, H, W, C)``."""
+    *lead, batch, height, width, channels = x.shape
+    grid = x.reshape(*lead, 2, 2, batch // 4, height, width, channels)
+    k = len(lead)
+    order = [*range(k), k + 2, k + 3, k, k + 4, k + 1, k + 5]
+    return grid.permute(order).reshape(*lead, batch // 4, 2 * height, 2 * width, channels)
+
+
+def depthwise(x: Tensor, weight: Tensor, stride: int, dilation: int = 1) -> Tensor:
+    """Depthwise convolution that keeps the size, up to the stride."""
+    padding = dilation * (weight.shape[-1] // 2)
+    return functional.conv2d(x, weight, None, stride, padding, dilation, weight.shape[0])
+
+
+def depthwise_input_gradient(
+    gradient: Tensor, x: Tensor, weight: Tensor, stride: int, dilation: int = 1
+) -> Tensor:
+    """Gradient of ``depthwise`` with respect to ``x``, of which only shape and type are used."""
+    padding = dilation * (weight.shape[-1] // 2)
+    return _backward(gradient, x, weight, stride, (padding, padding), dilation, 0)
+
+
+def depthwise_weight_gradient(
+    gradient: Tensor, x: Tensor, kernel: int, stride: int, dilation: int = 1, times: int = 1
+) -> Tensor:
+    """Gradient of ``depthwise`` with respect to the weight ``(times * C, 1, kernel, kernel)``.
+
+    Args:
+        gradient: Gradient of the output ``(N, times * C, H', W')``.
+        x: The input before ``repeat_channels(x, times)``.
+        kernel: Side of the kernel.
+        stride: Stride of the convolution.
+        dilation: Dilation of the convolution.
+        times: How often the input was repeated.
+    """
+    half = kernel // 2
+    if kernel <= _WIDEST_QUICK_KERNEL or dilation > 1:
+        weight = gradient.new_empty(gradient.shape[1], 1, kernel, kernel)
+        padding = (dilation * half, dilation * half)
+        return _backward(gradient, repeat_channels(x, times), weight, stride, padding, dilation, 1)
+    # The CPU library is quick for kernels of width 3 and ten times slower for 5: two overlapping
+    # kernels of width 3 give all five columns of taps.
+    weight = gradient.new_empty(gradient.shape[1], 1, kernel, 3)
+    left = repeat_channels(functional.pad(x, (half, 0)), times)
+    columns = _backward(gradient, left, weight, stride, (half, 0), 1, 1)
+    right = repeat_channels(functional.pad(x, (0, half)), times)
+    others = _backward(gradient, right, weight, stride, (half, 0), 1, 1)
+    return torch.cat([columns, others[..., 1:]], dim=-1)
+
+
+def _backward(
+    gradient: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    stride: int,
+    padding: tuple[int, int],
+    dilation: int,
+    which: int,
+) -> Tensor:
+    mask = [which == 0, which == 1, False]
+    result: Tensor = torch.ops.aten.convolution_backward(
+        gradient, x, weight, None, [stride] * 2, padding, [dilation] * 2, False, [0, 0],
+        weight.shape[0], mask,
+    )[which]  # fmt: skip
+    return result
+
+
+class Fold(NamedTuple):
+    """A pointwise convolution and the batch normalisation behind it, as one affine map.
+
+    Attributes:
+        weight: Pointwise weights ``(G, out, in)``.
+        matrix: ``gain * weight / deviation``, ``(G, out, in)``.
+        shift: What the normalisation subtracts, scaled: the output is ``z @ matrix.T + shift``.
+        mean: Mean of the input's columns ``(G, in)``.
+        scale: One over the standard deviation of the convolution's output ``(G, out)``.
+        spread: ``weight @ covariance``, ``(G, out, in)``.
+        gain: Mixture weight of each ``(G,)``, or None for 1.
+    """
+
+    weight: Tensor
+    matrix: Tensor
+    shift: Tensor
+    mean: Tensor
+    scale: Tensor
+    spread: Tensor
+    gain: Tensor | None
+
+
+def fold(weight: Tensor, gram: Tensor, total: Tensor, count: int, gain: Tensor | None) -> Fold:
+    """Fold ``gain * normalise(z @ weight.T)`` into one affine map of ``z``.
+
+    The variance of ``z @ w`` is ``w.T @ covariance(z) @ w``: the statistics of the convolution's
+    output follow from a small matrix, and the output itself is never stored nor normalised.
+
+    Args:
+        weight: Pointwise weights ``(G, out, in)``.
+        gram: ``z.T @ z``, ``(G, in, in)``, or ``(1, in, in)`` if all have the same ``z``.
+        total: Column sums of ``z``, ``(G, in)`` or ``(1, in)``.
+        count: Number of rows of ``z``.
+        gain: Mixture weights ``(G,)``; None for 1.
+    """
+    mean = total / count
+    covariance = torch.baddbmm(
+        gram, mean.unsqueeze(2), mean.unsqueeze(1), beta=1.0 / count, alpha=-1.0
+    )
+    if len(gram) != len(weight):
+        covariance = covariance.expand(len(weight), -1, -1)
+        mean = mean.expand(len(weight), -1)
+    spread = torch.bmm(weight, covariance)
+    scale = (spread * weight).sum(2).clamp_min_(0.0).add_(EPSILON).rsqrt_()
+    gained = scale if gain is None else scale * gain.unsqueeze(1)
+    matrix = weight * gained.unsqueeze(2)
+    shift = torch.bmm(matrix, mean.unsqueeze(2)).squeeze(2).neg_()
+    return Fold(weight, matrix, shift, mean, scale, spread, gain)
+
+
+class FoldGradient(NamedTuple):
+    """What ``fold_backward`` returns.
+
+    The gradient of ``z`` is ``gradient @ matrix + z @ mixing + offset``.
+    """
+
+    weight: Tensor | None
+    gain: Tensor | None
+    mixing: Tensor
+    offset: Tensor
+
+
+def fold_backward(
+    folded: Fold, matrix: Tensor, shift: Tensor, count: int, *, weights: bool
+) -> FoldGradient:
+    """Differentiate ``fold``.
+
+    Args:
+        folded: Result of ``fold``.
+        matrix: Gradient of ``folded.matrix``: ``gradient.T @ z``, ``(G, out, in)``.
+        shift: Gradient of ``folded.shift``: column sums of the output's gradient ``(G, out)``.
+        count: Number of rows.
+        weights: Whether the gradient of the weights is wanted.
+    """
+    full = torch.baddbmm(matrix, shift.unsqueeze(2), folded.mean.unsqueeze(1), alpha=-1.0)
+    inner = (full * folded.weight).sum(2)
+    gain, gained = None, folded.scale
+    if folded.gain is not None:
+        gain = (inner * folded.scale).sum(1)
+        gained = gained * folded.gain.unsqueeze(1)
+    # Gradient of the variance, twice and negated.
+    variance = inner * folded.scale.square() * gained
+    pulled = folded.weight * variance.unsqueeze(2)
+    mixing = torch.bmm(folded.weight.transpose(1, 2), pulled).mul_(-1.0 / count)
+    offset = torch.baddbmm(
+        torch.bmm(shift.unsqueeze(1), folded.matrix),
+        folded.mean.unsqueeze(1),
+        mixing,
+        beta=-1.0 / count,
+        alpha=-1.0,
+    )
+    weight = None
+    if weights:
+        weight = full.mul_(gained.unsqueeze(2)).sub_(folded.spread * variance.unsqueeze(2))
+    return FoldGradient(weight, gain, mixing, offset)
