@@ -19,7 +19,7 @@ from nas.core.registry import Registry
 
 if TYPE_CHECKING:
     from nas.export.architecture_file import read_architecture, write_architecture
-    from nas.export.painters import painters
+    from nas.export.paint import painters
     from nas.export.report import ReportData, write_report
     from nas.export.request import ExportRequest, ExportResult
 
@@ -52,7 +52,7 @@ _LAZY: Final = {
     "ExportRequest": "request",
     "ExportResult": "request",
     "ReportData": "report",
-    "painters": "painters",
+    "painters": "paint",
     "read_architecture": "architecture_file",
     "write_architecture": "architecture_file",
     "write_report": "report",

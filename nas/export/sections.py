@@ -11,7 +11,7 @@ from nas.export.axes import metric_name, short
 from nas.export.canvas import Picture, to_svg
 from nas.export.charts import draw_arms, draw_curves
 from nas.export.front_picture import draw_front
-from nas.export.painters import alphas_picture, decision_picture, dots_of, target_of
+from nas.export.paint import alphas_picture, decision_picture, dots_of, target_of
 
 ORDER: Final = (
     "test_error",

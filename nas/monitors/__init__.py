@@ -9,9 +9,10 @@ here (a key in brackets may be absent):
     ["command": str]}`
 `progress` (live, may be lost)
     `{"event": "progress", "phase": "search" | "tune" | "train" | ..., "step": number,
-    "scalars": {name: number}, ["candidate": id]}`; the step is the epoch (or image batch) within
-    the phase. Names such as "train_loss", "error", "accuracy", "learning_rate", "alpha_rate".
-    With a candidate the curve is kept apart from the run's own.
+    "scalars": {name: number}, ["candidate": id, "budget", "seed", "split"]}`; the step is the
+    epoch (or batch) within the phase. Names such as "train_loss", "error", "accuracy",
+    "learning_rate", "alpha_rate". With a candidate the curve is kept apart from the run's own,
+    by the four last keys, which should be those of its outcome.
 `alphas`
     `{"event": "alphas", "step": number, "groups": {group: [[weight, ...] per edge]},
     "operations": [name, ...] | {group: [name, ...] | [[name, ...] per edge]},

@@ -78,10 +78,11 @@ class TensorBoardMonitor:
         self._main.text("run", "\n\n".join(parts), 0)
 
     def _progress(self, event: Event) -> None:
-        candidate = event.get("candidate")
-        writer = self._main if candidate is None else self._run(str(candidate))
-        if candidate is not None:
-            self._live.add(str(candidate))
+        writer = self._main
+        if event.get("candidate") is not None:
+            name = _run_name(str(event["candidate"]), event)
+            writer = self._run(name)
+            self._live.add(name)
         for name, value in _numbers(event["scalars"]):
             writer.scalar(f"{event.get('phase', 'run')}/{name}", value, _step(event))
 
@@ -121,15 +122,12 @@ class TensorBoardMonitor:
         figures = dict(_numbers(event.get("figures") or {}))
         candidate = event.get("candidate") or {}
         key = str(event.get("id") or self._outcomes)
-        parts = [key, *(f"{k}{event[k]}" for k in ("budget", "seed") if event.get(k) is not None)]
-        if event.get("split", "validation") != "validation":
-            parts.append(str(event["split"]))
-        name = "-".join(parts)
+        name = _run_name(key, event)
         done = self._candidate_folder(name) / "done"
         if done.exists():
             return  # an outcome that is told again on resume
         writer = self._run(name)
-        if key not in self._live:
+        if name not in self._live:
             for curve, values in (event.get("curve") or {}).items():
                 for epoch, value in enumerate(values, start=1):
                     if _finite(value):
@@ -169,6 +167,14 @@ class TensorBoardMonitor:
             oldest = next(iter(self._runs))
             self._runs.pop(oldest).close()
         return writer
+
+
+def _run_name(candidate: str, event: Event) -> str:
+    """One sub-run per candidate, budget, seed and split."""
+    parts = [f"{key}={event[key]}" for key in ("budget", "seed") if event.get(key) is not None]
+    if event.get("split", "validation") != "validation":
+        parts.append(str(event["split"]))
+    return "-".join([candidate, *parts])
 
 
 def decision_text(event: Event) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 from xml.etree import ElementTree
@@ -12,7 +13,7 @@ from nas.export.axes import fit, linear_ticks, short
 from nas.export.canvas import Path, Picture, Rect, Text, arranged, to_png, to_svg
 from nas.export.charts import draw_arms, draw_bars, draw_curves, draw_heatmap, ramp
 from nas.export.front_picture import Dot, draw_front, staircase
-from nas.export.painters import front_picture, painters
+from nas.export.paint import front_picture, painters
 from nas.export.picture_files import write_front_png
 
 finite = st.floats(-1e9, 1e9)
@@ -35,7 +36,7 @@ def test_ticks_are_few_and_even(low: float, width: float) -> None:
     ticks = linear_ticks(low, low + width)
     assert len(ticks) <= 7
     room = 1e-6 * width + 1e-12 * abs(low)
-    steps = [b - a for a, b in zip(ticks, ticks[1:], strict=False)]
+    steps = [b - a for a, b in itertools.pairwise(ticks)]
     assert all(math.isclose(a, steps[0], rel_tol=1e-6, abs_tol=room) for a in steps)
 
 
