@@ -72,6 +72,9 @@ def _jsonable(value: dict[str, Any]) -> dict[str, Any]:
 Json: TypeAlias = Annotated[dict[str, Any], AfterValidator(_jsonable)]
 """Settings whose own model is not known yet; copied, and checked to be JSON data."""
 
+MAX_PARTS: Final = 16
+"""Parts of a key of `--set`."""
+
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -135,7 +138,7 @@ def parse_assignments(texts: Iterable[str]) -> dict[str, Any]:
     for text in texts:
         key, equals, value = text.partition("=")
         parts = [part.strip() for part in key.split(".")]
-        if not equals or not all(parts):
+        if not equals or not all(parts) or len(parts) > MAX_PARTS:
             raise ConfigError(f"--set {text!r}", "expected KEY=VALUE or SECTION.KEY=VALUE")
         level = result
         for part in parts[:-1]:
@@ -209,7 +212,8 @@ def read_text(path: Path, what: str) -> str:
     except UnicodeDecodeError:
         raise ConfigError(f"{what} is not UTF-8 text", "is it the right one?") from None
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{what} cannot be read: {error}", "check the path") from None
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{what} cannot be read: {reason}", "check the path") from None
 
 
 class FinalSettings(Settings):
@@ -275,6 +279,12 @@ class RunConfig(Settings):
     executor: str = "serial"
     workers: int = Field(1, ge=1, le=4096)
     plugins: tuple[str, ...] = ()
+
+    @field_validator("space", "strategy", "data", "budget", "executor", "evaluator", "plugins")
+    @classmethod
+    def _writable(cls, value: Any) -> Any:
+        plain(value)  # a folder's name may hold bytes that are no text: no file could name it
+        return value
 
     @field_validator("objectives")
     @classmethod

@@ -102,7 +102,7 @@ def test_kin_of_plain_values(value: Any, expected: str) -> None:
 )
 def test_what_has_no_canonical_form(value: Any) -> None:
     for function in (plain, frozen, canonical_json, content_id):
-        with pytest.raises(ValueError, match="[a-z]"):
+        with pytest.raises(ValueError, match=r"[a-z]"):
             function(value)
 
 
