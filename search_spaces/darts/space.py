@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["DartsSpace", "darts", "darts_s1", "darts_s2", "darts_s3", "darts_s4", "darts_s5"]
 
 _LEAST = {"channels": 2}
+_INPUTS = 2
 
 
 class DartsSpace(Space):
@@ -47,7 +48,7 @@ class DartsSpace(Space):
         inputs_per_node: How many edges of a node an architecture keeps.
     """
 
-    inputs_per_node = 2
+    inputs_per_node: int | None = _INPUTS
 
     def __init__(self, name: str) -> None:
         edges: tuple[Edge, ...] = ()
@@ -154,7 +155,7 @@ class DartsSpace(Space):
             best.setdefault((edge.group, edge.node), []).append((weight, edge.name, operation))
         operations = {}
         for found in best.values():
-            kept = sorted(found, key=lambda item: -item[0])[: self.inputs_per_node]
+            kept = sorted(found, key=lambda item: -item[0])[:_INPUTS]
             operations.update({name: operation for _, name, operation in kept})
         return self.from_operations(operations)
 
@@ -341,14 +342,13 @@ def _choices(edges: Sequence[Edge]) -> tuple[Subset, ...]:
     nodes: dict[str, list[Edge]] = {}
     for edge in edges:
         nodes.setdefault(f"{edge.group}/{edge.node}", []).append(edge)
-    inputs = DartsSpace.inputs_per_node
     return tuple(
         Subset(
             name,
             tuple(edge.source for edge in entering),
             {edge.source: (Categorical(edge.name, _real(edge)),) for edge in entering},
-            smallest=inputs,
-            largest=inputs,
+            smallest=_INPUTS,
+            largest=_INPUTS,
         )
         for name, entering in nodes.items()
     )

@@ -64,7 +64,7 @@ class NasBench201Space(Space):
         inputs_per_node: None: a supernet's topology is not decided, every edge stays.
     """
 
-    inputs_per_node = None
+    inputs_per_node: int | None = None
 
     def __init__(self, name: str = "nasbench201") -> None:
         self.edges: tuple[Edge, ...] = cell_edges(

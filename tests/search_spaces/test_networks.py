@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -16,9 +18,16 @@ from search_spaces.nasbench201.operations import build_operation as build_bench
 
 SCALES = {"darts": {"channels": 4, "layers": 3}, "nasbench201": {"channels": 4, "layers": 1}}
 DARTS_NAMES = (
-    "none noise max_pool_3x3 avg_pool_3x3 skip_connect "
-    "sep_conv_3x3 sep_conv_5x5 dil_conv_3x3 dil_conv_5x5"
-).split()
+    "none",
+    "noise",
+    "max_pool_3x3",
+    "avg_pool_3x3",
+    "skip_connect",
+    "sep_conv_3x3",
+    "sep_conv_5x5",
+    "dil_conv_3x3",
+    "dil_conv_5x5",
+)
 
 
 def small(name: str, shape=(3, 8, 8), classes=5, seed=0, **scale) -> nn.Module:
@@ -54,7 +63,7 @@ def test_plan(layers: int) -> None:
     assert plans[0].inputs == (48, 48)
     assert plans[-1].channels == 16 * 2 ** len(reductions)
     assert auxiliary_cell(layers) == reductions[-1]
-    for before, plan in zip(plans, plans[1:], strict=False):
+    for before, plan in itertools.pairwise(plans):
         assert plan.inputs[1] == before.outputs == 4 * before.channels
         assert plan.halve_first == (before.group == "reduce")
 
@@ -146,6 +155,31 @@ class TestDropPath:
         expected = network(x)
         network.set_drop_path(0.5)
         assert not torch.allclose(network(x), expected)
+
+
+def test_structural_settings_reach_the_network() -> None:
+    # A defect of several ports: the final model silently kept default depth and width.
+    network = small("darts", (2, 16, 16), 7, channels=6, layers=5)
+    assert len(network.cells) == 5
+    assert all(len(cell.inner.edges) == 8 for cell in network.cells)
+    assert network.cells[0].preprocess1.conv.out_channels == 6
+    assert network.classifier.in_features == 4 * 6 * 4
+    assert network.classifier.out_features == 7
+    assert network.stem.conv.in_channels == 2
+    bench = small("nasbench201", channels=6, layers=2)
+    assert len(bench.blocks) == 8
+    assert bench.classifier.in_features == 24
+
+
+@pytest.mark.parametrize("name", SCALES)
+def test_everything_follows_the_input_to_its_device(name: str) -> None:
+    # Nothing may be made on a device of its own choice: meta tensors refuse to mix.
+    network = small(name, auxiliary=True) if name == "darts" else small(name)
+    network.set_drop_path(0.2)
+    outputs = network.to("meta")(torch.empty(4, 3, 8, 8, device="meta"))
+    assert all(y.device.type == "meta" for y in (outputs if name == "darts" else (outputs,)))
+    supernet = get_space(name).supernet((3, 8, 8), 5, fast=False, **SCALES[name]).to("meta")
+    assert supernet(torch.empty(4, 3, 8, 8, device="meta")).shape == (4, 5)
 
 
 class TestForms:
