@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from nas.core.architecture import Architecture, read_envelope
-from nas.core.errors import ConfigError, NasError, SpaceError
-from nas.export.files import write_text
+from nas.core.errors import ConfigError, ExportError, NasError, SpaceError
+from nas.export.files import replacing, write_text
 from nas.export.request import ExportRequest, ExportResult
 
 LARGEST: Final = 1 << 20
@@ -17,12 +17,17 @@ LARGEST: Final = 1 << 20
 
 
 def write_architecture(path: Path, architecture: Architecture) -> None:
-    """Write `architecture.json`, indented, and read it back.
+    """Write `architecture.json`, indented.
 
     Raises:
         ExportError: It cannot be written.
     """
-    write_text(path, json.dumps(architecture.to_dict(), indent=2, allow_nan=False) + "\n")
+    write_text(path, architecture_text(architecture))
+
+
+def architecture_text(architecture: Architecture) -> str:
+    """The content of `architecture.json`."""
+    return json.dumps(architecture.to_dict(), indent=2, allow_nan=False) + "\n"
 
 
 def read_architecture(path: Path, space: str | None = None) -> Architecture:
@@ -59,10 +64,9 @@ def read_json(path: Path) -> Any:
     try:
         with path.open("rb") as handle:
             content = handle.read(LARGEST + 1)
-    except OSError as error:
-        raise SpaceError(
-            f"cannot read {str(path)!r}: {error.strerror or error}", "check the path"
-        ) from error
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        reason = getattr(error, "strerror", None) or error
+        raise SpaceError(f"cannot read {str(path)!r}: {reason}", "check the path") from error
     if len(content) > LARGEST:
         raise SpaceError(
             f"{str(path)!r} is larger than {LARGEST} bytes", "expected an architecture.json"
@@ -94,15 +98,15 @@ def _constant(text: str) -> NoReturn:
 
 
 def export_json(request: ExportRequest) -> ExportResult:
-    """The form "json"."""
-    from search_spaces import get_space
+    """The form "json".
 
-    write_architecture(request.out, request.architecture)
-    get_space(request.architecture.space)  # a space that cannot be found cannot be read back
-    back = read_architecture(request.out, request.architecture.space)
-    if back.id != request.architecture.id:
-        raise SpaceError(
-            f"{str(request.out)!r} was read back as {back.id}, not {request.architecture.id}",
-            "does the architecture belong to its space?",
-        )
+    Raises:
+        ConfigError: The architecture is not a member of its space.
+        ExportError: It cannot be written.
+    """
+    with replacing(request.out) as temporary:
+        temporary.write_text(architecture_text(request.architecture), encoding="utf-8")
+        back = read_architecture(temporary, request.architecture.space)
+    if back != request.architecture:
+        raise ExportError(f"json: {back.id} was read back, not {request.architecture.id}")
     return ExportResult("json", (request.out,))

@@ -1,4 +1,4 @@
-"""The run as TensorBoard shows it (tags in `docs` and in the tests)."""
+"""A run as TensorBoard shows it."""
 
 from __future__ import annotations
 

@@ -167,3 +167,11 @@ def test_a_failed_write_leaves_the_old_file(
         write_architecture(path, member("darts", 1))
     assert path.read_bytes() == before
     assert [item.name for item in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_no_member_no_file(tmp_path: Path) -> None:
+    with pytest.raises(NasError):
+        export("json", ExportRequest(Architecture("darts", {"a": "b"}), tmp_path / "a.json"))
+    with pytest.raises(NasError, match="dartz"):
+        export("json", ExportRequest(Architecture("dartz", {"a": "b"}), tmp_path / "a.json"))
+    assert list(tmp_path.iterdir()) == []
