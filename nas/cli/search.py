@@ -162,7 +162,7 @@ def search(request: Request, streams: Streams) -> int:
         if streams.json:
             streams.document(config.model_dump(mode="json"))
         else:
-            streams.out.print(config.to_yaml(), end="", soft_wrap=True)
+            streams.text(config.to_yaml())
         return 0
     out = request.out or default_out(config)
     check_out(out)

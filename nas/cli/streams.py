@@ -69,6 +69,10 @@ class Streams:
         if not self.json:
             self.out.print(Text(clean(text), style=style), soft_wrap=True)
 
+    def text(self, text: str) -> None:
+        """Write a text that is a result as it is, such as a file's content."""
+        self._write(text.rstrip("\n"))
+
     def document(self, value: Any) -> None:
         """Print one JSON document, indented."""
         self._write(json.dumps(jsonable(value), indent=2, allow_nan=False))
