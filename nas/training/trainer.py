@@ -219,6 +219,8 @@ class _Run:
         self._resume(resume_from)
         while self._epoch < self._epochs:
             self._train_epoch()
+        if self._options.keep_state is not None:
+            self._checkpoints.keep(self._options.keep_state, self._state())
         average = self._stepper.average
         if average is not None:
             average.apply()
@@ -231,8 +233,6 @@ class _Run:
             found = measure(self._network, placed, self._pipeline, self._recipe.precision)
             self._check_finite(found["loss"])
             figures["test_error"] = found["error"]
-        if self._options.keep_state is not None:
-            self._checkpoints.keep(self._options.keep_state, self._state())
         self._checkpoints.remove()
         return TrainingResult(figures, self._curve, self._spent())
 
