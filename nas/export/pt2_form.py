@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import torch
 
 from nas.export.files import replacing
@@ -12,7 +14,10 @@ def traced(network: torch.nn.Module, images: torch.Tensor) -> torch.export.Expor
     """The network as a program whose batch size is free."""
     batch = torch.export.Dim("batch", min=1)
     example = images[:2] if images.shape[0] >= 2 else images.repeat(2, 1, 1, 1)
-    return torch.export.export(network, (example,), dynamic_shapes=({0: batch},), strict=False)
+    program = torch.export.export(network, (example,), dynamic_shapes=({0: batch},), strict=False)
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # it names the folders of this machine
+    return program
 
 
 def export_pt2(request: ExportRequest) -> ExportResult:
@@ -23,7 +28,9 @@ def export_pt2(request: ExportRequest) -> ExportResult:
     """
     network, images = network_of(request), inputs_of(request)
     with replacing(request.out) as temporary, torch.no_grad():
-        torch.export.save(traced(network, images), temporary)
+        buffer = io.BytesIO()  # given a path, it would put the temporary name into the archive
+        torch.export.save(traced(network, images), buffer)
+        temporary.write_bytes(buffer.getvalue())
         program = torch.export.load(temporary).module()
         difference = 0.0
         for batch in (images, images[:1], images[:3]):
