@@ -26,6 +26,7 @@ _UNITS: Final[dict[str, tuple[str, float]]] = {
     "h": ("seconds", 3600.0),
     "d": ("seconds", 86400.0),
 }
+UNLIMITED: Final = "unlimited"
 _FORM = re.compile(r"(?P<number>\d+(\.\d*)?|\.\d+)\s*(?P<unit>[a-z]+)")
 _EXPECTED: Final = "expected such as 50evaluations, 300epochs, 6h or 300epochs,6h"
 
@@ -52,7 +53,7 @@ class Budget:
             ConfigError: The text has another form, or a limit is zero or stands twice.
         """
         limits: dict[str, float] = {}
-        for part in (text or "").split(",") if text else []:
+        for part in text.split(",") if text and text != UNLIMITED else []:
             match = _FORM.fullmatch(part.strip().lower())
             if match is None or match["unit"] not in _UNITS:
                 raise ConfigError(f"budget {text!r}", _EXPECTED)
@@ -106,7 +107,7 @@ class Budget:
             parts.append(f"{self.epochs:g}epochs")
         if self.seconds is not None:
             parts.append(f"{self.seconds:g}s")
-        return ",".join(parts) or "unlimited"
+        return ",".join(parts) or UNLIMITED
 
 
 class Meter:

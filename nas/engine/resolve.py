@@ -288,7 +288,20 @@ def _preset(strategy: str, scale: Any, space: Space) -> dict[str, Any]:
     for pattern, over in special.items():
         if fnmatchcase(space.name, pattern):
             values = merge(values, over)
-    return values
+    return _fitting(values, space)
+
+
+def _fitting(values: dict[str, Any], space: Space) -> dict[str, Any]:
+    """A preset without the macro settings that the space does not have, such as a user's."""
+    known = space.scale
+
+    def fit(scale: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in scale.items() if key in known}
+
+    final = dict(values.get("final", {}))
+    scales = [fit(scale) for scale in final.get("scales", ())]
+    final["scales"] = [scale for i, scale in enumerate(scales) if scale and scale not in scales[:i]]
+    return {**values, "network": fit(values.get("network", {})), "final": final}
 
 
 def _check_network(network: Mapping[str, Any], space: Space, what: str) -> None:

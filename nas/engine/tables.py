@@ -8,15 +8,9 @@ from typing import Any
 from nas.core.errors import PluginError
 from nas.core.registry import Registry
 from nas.evaluators import EVALUATORS
+from nas.oneshot import SESSIONS
 
 __all__ = ["EVALUATORS", "SESSIONS", "resolve"]
-
-SESSIONS: Registry[Any] = Registry("session", "nas.sessions")
-"""A member is called with the run's specification and a `Context` and gives a `Session`."""
-
-SESSIONS.add(
-    "supernet", "nas.oneshot.session:open_supernet", "a weight-sharing network and its training"
-)
 
 
 def resolve(table: Registry[Any], name: str) -> Any:

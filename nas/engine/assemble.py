@@ -1,0 +1,113 @@
+"""From a run's configuration to what the engine does: problem, phases, workers, summary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from nas.core.architecture import Architecture, Candidate, Recipe
+from nas.core.config import RunConfig, merge
+from nas.core.front import Front, Point
+from nas.core.objective import parse_objectives
+from nas.core.problem import Problem
+from nas.core.work import Outcome
+from nas.engine.baseline import baseline
+from nas.engine.budget import Budget
+from nas.engine.executors.base import EvaluatorTarget, Setup
+from nas.engine.loop import Conversation, PhaseResult, Stage
+from nas.engine.run import Plan
+from nas.strategies import STRATEGIES
+from nas.strategies.finale import finale
+from search_spaces import get_space
+
+SEARCH: Final = "search"
+FINAL: Final = "final"
+LARGEST_FOUND: Final = 5
+"""Architectures trained in full when a strategy names none: the front's best, at most so many."""
+
+
+def assemble(config: RunConfig, evaluator: EvaluatorTarget | None = None) -> Plan:
+    """What a run with this configuration does.
+
+    Args:
+        config: Resolved and checked.
+        evaluator: A callable instead of the configuration's evaluator; it knows no test split
+            and no scales, so nothing is trained in full afterwards.
+    """
+    space = get_space(config.space)
+    kind = STRATEGIES.get(config.strategy)
+    strategy = kind(config.settings)
+    problem = Problem(space, parse_objectives(config.objectives), config.network)
+    stages = [
+        Stage(SEARCH, lambda p, rng, before: strategy.run(p, rng), Budget.parse(config.budget))
+    ]
+    if evaluator is None and config.evaluator == "train":
+        stages.append(Stage(FINAL, _final(config)))
+    return Plan(
+        problem,
+        stages,
+        Setup(
+            evaluator=config.evaluator if evaluator is None else evaluator,
+            spec=config.model_dump(mode="json"),
+            sessions=dict(kind.sessions),
+            plugins=config.plugins,
+            devices=devices(config.device, config.workers),
+        ),
+        config.executor,
+        config.workers,
+        summarize=baseline,
+    )
+
+
+def devices(device: str, workers: int) -> tuple[str, ...]:
+    """Devices that workers share: all CUDA devices for several workers and "auto"."""
+    if device == "cpu":
+        return ("cpu",)
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device == "auto":
+        return tuple(f"cuda:{i}" for i in range(min(count, workers))) or ("cpu",)
+    return (device if ":" in device else "cuda:0",)
+
+
+def _final(
+    config: RunConfig,
+) -> Callable[[Problem, np.random.Generator, Mapping[str, PhaseResult]], Conversation]:
+    recipe = None
+    if config.final.recipe:
+        recipe = Recipe(merge(config.recipe, config.final.recipe))
+
+    def begin(
+        problem: Problem, rng: np.random.Generator, before: Mapping[str, PhaseResult]
+    ) -> Conversation:
+        search = before[SEARCH]
+        found = search.found
+        if found is None:
+            found = _best(problem, search.outcomes)
+        if not found:
+            return _nothing()
+        return finale(problem, found, search.spent.macs, config.final, rng, recipe)
+
+    return begin
+
+
+def _nothing() -> Conversation:
+    return
+    yield
+
+
+def _best(problem: Problem, outcomes: Sequence[Outcome]) -> tuple[Candidate, ...]:
+    """The front of what was evaluated at the largest budget."""
+    alive = [outcome for outcome in outcomes if outcome.ok]
+    largest = max((outcome.budget or 0.0 for outcome in alive), default=0.0)
+    front = Front(problem.objectives)
+    for outcome in alive:
+        if (outcome.budget or 0.0) == largest:
+            front.add(Point(outcome.candidate, outcome.figures))
+    found: dict[Architecture, Candidate] = {}
+    for point in front.points:
+        found.setdefault(point.candidate.architecture, point.candidate)
+    return tuple(found.values())[:LARGEST_FOUND]

@@ -1,0 +1,75 @@
+"""The comparison of a run's result with random search at equal training cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from statistics import fmean
+from typing import Any
+
+from nas.core.canonical import canonical_json
+from nas.core.work import Evaluate
+from nas.engine.records import Entry
+from nas.measure.comparison import paired, sentence
+from nas.strategies.finale import FOUND, RANDOM
+
+METRIC = "test_error"
+
+
+def baseline(history: Sequence[Entry]) -> Mapping[str, Any]:
+    """What a result says of it, under "baseline"; nothing if there was no random arm.
+
+    Trainings are paired by scale and seed. Where several architectures were found, the best one
+    by validation error over all its trainings stands for the search, as random search's pick
+    was chosen by validation error too.
+    """
+    final = [
+        e for e in history if e.ok and isinstance(e.work, Evaluate) and e.tags.get("stage") == "final"
+    ]
+    arms = {arm: [e for e in final if e.tags.get("arm") == arm] for arm in (FOUND, RANDOM)}
+    found, drawn = _chosen(arms[FOUND]), _figures(arms[RANDOM])
+    pairs = sorted(found.keys() & drawn.keys())
+    if not pairs:
+        return {}
+    result = paired([found[p] for p in pairs], [drawn[p] for p in pairs])
+    draws = [
+        e for e in history if isinstance(e.work, Evaluate) and e.tags.get("stage") == "draw"
+    ]
+    searched = [e for e in history if e.phase == "search"]
+    numbers = {key: value for key, value in asdict(result).items() if abs(value) != float("inf")}
+    return {
+        "baseline": {
+            "metric": METRIC,
+            "sentence": sentence(result, "the found architecture", "random search"),
+            "verdict": result.verdict,
+            **numbers,
+            "found": [found[p] for p in pairs],
+            "random": [drawn[p] for p in pairs],
+            "search_macs": sum(e.spent.macs for e in searched),
+            "random_macs": sum(e.spent.macs for e in draws),
+            "search_seconds": sum(e.spent.seconds for e in searched),
+            "random_seconds": sum(e.spent.seconds for e in draws),
+            "random_candidates": len({e.candidate.id for e in draws}),
+        }
+    }
+
+
+def _chosen(entries: Sequence[Entry]) -> dict[str, float]:
+    """Figures of the architecture with the least mean validation error."""
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault(entry.candidate.architecture.id, []).append(entry)
+    if not groups:
+        return {}
+    best = min(groups, key=lambda name: (fmean(e.figures["error"] for e in groups[name]), name))
+    return _figures(groups[best])
+
+
+def _figures(entries: Sequence[Entry]) -> dict[str, float]:
+    """Scale and seed to test error."""
+    return {
+        canonical_json([entry.candidate.scale, getattr(entry.work, "seed", None)]): entry.figures[
+            METRIC
+        ]
+        for entry in entries
+    }

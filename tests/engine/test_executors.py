@@ -1,0 +1,205 @@
+"""Executors: alike in what they answer, and alive when their workers are not."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from nas.core.errors import ConfigError, NasError, PluginError
+from nas.core.problem import Problem
+from nas.core.protocols import Context, Reply
+from nas.core.work import Call, Evaluate, Outcome
+from nas.engine.events import Event, Notice, Progress
+from nas.engine.executors import EXECUTORS
+from nas.engine.executors.base import Executor, Setup
+from nas.engine.executors.bench import make_evaluator
+from nas.engine.executors.processes import ProcessExecutor
+from nas.engine.executors.serial import SerialExecutor
+from nas.engine.executors.threads import fair_share
+from nas.strategies.base import Strategy
+from nas.strategies.random import Random
+from nas.testing.executors import DIES, DIES_ONCE, OK, Accidents, Script, check_executor
+from nas.testing.replay import Trial, log_of, same_result
+from nas.testing.toys import ToySession, toy_evaluator, toy_problem
+
+
+def two() -> Executor:
+    return ProcessExecutor(2, patience=0.3)
+
+
+def test_serial_conforms() -> None:
+    check_executor(SerialExecutor, isolated=False, timeout=0.1)
+
+
+def test_processes_conform() -> None:
+    check_executor(two, isolated=True, timeout=0.3)
+
+
+def test_both_are_registered() -> None:
+    assert EXECUTORS.names()[:2] == ["serial", "processes"]
+    assert EXECUTORS.get("processes") is ProcessExecutor
+    with pytest.raises(ConfigError, match="at least 1"):
+        ProcessExecutor(0)
+
+
+def test_a_synchronous_search_is_the_same_on_both(tmp_path: Path) -> None:
+    results = []
+    for name, factory in (("a", SerialExecutor), ("b", two)):
+        (tmp_path / name).mkdir()
+        setup = Setup(evaluator="nas.testing.toys:toy_evaluator")
+        trial = Trial(Random({"batch": 5}), toy_problem(), setup, "20evaluations", 3, factory)
+        results.append(trial.begin(tmp_path / name))
+    assert same_result(*results)
+    logs = [sorted(str(row[1:]) for row in log_of(tmp_path / name)) for name in "ab"]
+    assert logs[0] == logs[1]
+
+
+def test_a_killed_worker_costs_nothing_but_its_second_death_does(tmp_path: Path) -> None:
+    events: list[Event] = []
+    setup = Setup(
+        evaluator="nas.testing.executors:Accidents", spec={"folder": str(tmp_path), "seed": 3}
+    )
+    script = Script((OK, DIES_ONCE, OK, DIES, OK, OK))
+    trial = Trial(script, toy_problem(), setup, executor=two)
+    result = trial.begin(tmp_path, listeners=(events.append,))
+    assert [o.status for o in result.outcomes] == ["ok", "ok", "ok", "failed", "ok", "ok"]
+    assert "SIGKILL" in result.outcomes[3].error
+    notices = [e.text for e in events if isinstance(e, Notice)]
+    assert len([text for text in notices if "tried once more" in text]) == 2
+
+
+class Hungry:
+    """Takes ever more memory, and says so."""
+
+    reports: ClassVar[tuple[str, ...]] = ("error",)
+
+    def __init__(self, spec: Mapping[str, Any]) -> None:
+        self._taken: list[bytes] = []
+
+    def evaluate(self, work: Evaluate, context: Context) -> Reply:
+        context.emit("progress", {"step": 1, "scalars": {"error": 0.5}})
+        while work.budget == 2.0:
+            self._taken.append(b"x" * 10_000_000)
+            time.sleep(0.005)
+        return Reply({"error": 0.5})
+
+
+class Batch(Strategy):
+    """One batch of given budgets."""
+
+    def __init__(self, *budgets: float) -> None:
+        super().__init__()
+        self._budgets = budgets
+
+    def run(self, problem: Problem, rng: np.random.Generator) -> Generator[Any, Any, Any]:
+        candidates = problem.sample(len(self._budgets), rng)
+        works = zip(candidates, self._budgets, strict=True)
+        outcomes: list[Outcome] = yield [Evaluate(c, b) for c, b in works]
+        return {"status": [o.status for o in outcomes], "errors": [o.error for o in outcomes]}
+
+
+def test_a_memory_limit_kills_one_evaluation(tmp_path: Path) -> None:
+    (tmp_path / "hungry.py").write_text(
+        "import time\nfrom nas.core.protocols import Reply\n"
+        "class Hungry:\n"
+        "    reports = ('error',)\n"
+        "    def __init__(self, spec): self.taken = []\n"
+        "    def evaluate(self, work, context):\n"
+        "        context.emit('progress', {'step': 1, 'scalars': {'error': 0.5}})\n"
+        "        while work.budget == 2.0:\n"
+        "            self.taken.append(b'x' * 10_000_000); time.sleep(0.005)\n"
+        "        return Reply({'error': 0.5})\n"
+        "from nas.evaluators import EVALUATORS\n"
+        "EVALUATORS.register('hungry', 'takes memory')(Hungry)\n"
+    )
+    events: list[Event] = []
+    setup = Setup(
+        evaluator="hungry", plugins=(str(tmp_path / "hungry.py"),), memory_mb=600, preload=()
+    )
+    trial = Trial(Batch(1.0, 2.0, 1.0), toy_problem("error"), setup, executor=two)
+    result = trial.begin(tmp_path, listeners=(events.append,))
+    assert result.extra["status"] == ["ok", "failed", "ok"]
+    assert "out of memory" in result.extra["errors"][1]
+    told = [e.to_dict() for e in events if isinstance(e, Progress)]
+    assert len(told) == 3
+    assert told[0]["event"] == "progress"
+    assert told[0]["scalars"] == {"error": 0.5}
+    assert "candidate" in told[0]
+
+
+def test_progress_is_told_by_the_serial_executor_too(tmp_path: Path) -> None:
+    events: list[Event] = []
+    trial = Trial(Batch(1.0), toy_problem("error"), Setup(evaluator=Hungry))
+    trial.begin(tmp_path, listeners=(events.append,))
+    assert len([e for e in events if isinstance(e, Progress)]) == 1
+
+
+def test_what_cannot_be_sent_to_workers_is_refused_before_work(tmp_path: Path) -> None:
+    setup = Setup(evaluator=lambda candidate, budget, seed: {"error": 1.0})
+    trial = Trial(Batch(1.0), toy_problem("error"), setup, executor=two)
+    with pytest.raises(ConfigError, match="top level of a module"):
+        trial.begin(tmp_path)
+
+
+@pytest.mark.parametrize("factory", [SerialExecutor, two])
+def test_an_unknown_evaluator_is_a_plugin_error(tmp_path: Path, factory: Any) -> None:
+    for name, message in (("nobody", "unknown evaluator"), ("nas.core.work:no", "imported")):
+        setup = Setup(evaluator=name, preload=())
+        with pytest.raises(PluginError, match=message):
+            Trial(Batch(1.0), toy_problem("error"), setup, executor=factory).begin(tmp_path)
+
+
+def broken_session(spec: Mapping[str, Any], context: Context) -> ToySession:
+    os._exit(3)
+
+
+class Killer(Strategy):
+    """Calls a session that takes its worker down."""
+
+    sessions: ClassVar[Mapping[str, str]] = {"net": "nas.testing.executors:no_session"}
+
+    def run(self, problem: Problem, rng: np.random.Generator) -> Generator[Any, Any, Any]:
+        yield [Call("net", "train")]
+
+
+def test_a_session_that_cannot_be_made_ends_the_run(tmp_path: Path) -> None:
+    with pytest.raises(NasError, match="no_session"):
+        Trial(Killer(), toy_problem("error"), Setup(), executor=two).begin(tmp_path)
+
+
+def test_workers_go_with_their_executor(tmp_path: Path) -> None:
+    executor = ProcessExecutor(2)
+    setup = Setup(evaluator="nas.testing.toys:toy_evaluator", preload=())
+    Trial(
+        Random({"batch": 4}), toy_problem(), setup, "8evaluations", executor=lambda: executor
+    ).begin(tmp_path)
+    assert all(slot.process is None for slot in executor._slots)
+
+
+def test_evaluators_are_told_apart_by_what_they_are() -> None:
+    assert make_evaluator(Setup()) is None
+    made = make_evaluator(Setup(evaluator=Accidents, spec={"folder": "."}))
+    assert isinstance(made, Accidents)
+    assert make_evaluator(Setup(evaluator=made)) is made
+    function = make_evaluator(Setup(evaluator=toy_evaluator))
+    assert type(function).__name__ == "FunctionEvaluator"
+    with pytest.raises(TypeError, match="expected a mapping"):
+        work = Evaluate(toy_problem().sample(1, np.random.default_rng(0))[0])
+        wrong = make_evaluator(Setup(evaluator=lambda candidate, budget, seed: 0.5))
+        assert wrong is not None
+        wrong.evaluate(work, Context())
+
+
+def test_threads_are_shared_and_the_environment_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    cores = len(os.sched_getaffinity(0))
+    assert fair_share(1) == cores
+    assert fair_share(10_000) == 1
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert fair_share(1) == 1
