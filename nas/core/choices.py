@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from nas.core.canonical import canonical_json
+from nas.core.canonical import plain
 from nas.core.errors import SpaceError
 
 Option: TypeAlias = str | int | float | bool
@@ -121,11 +121,12 @@ class _Optioned(Choice):
         for option in self.options:
             if type(option) not in (str, int, float, bool):
                 raise SpaceError(f"choice {self.name!r} has the option {option!r}", "expected text")
-        texts = [canonical_json(option) for option in self.options]
         if not self.options or len(set(self.options)) < len(self.options):
             raise SpaceError(
-                f"choice {self.name!r} has no options, or some that Python calls equal: {texts}"
+                f"choice {self.name!r} has no options, or some that Python calls equal: "
+                f"{self.options}"
             )
+        plain(self.options)  # raises where an option, such as NaN, could not be written
         under = {self._known(option): tuple(below) for option, below in self.under.items()}
         object.__setattr__(self, "under", MappingProxyType(under))
         for below in under.values():

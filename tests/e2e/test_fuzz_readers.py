@@ -198,7 +198,7 @@ def test_configuration_files(tmp_path: Path) -> None:
             assert build_settings(RunConfig, read_yaml(again)) == config
 
     for seed in range(CONFIGURATIONS):
-        write = json.dumps if seed % 4 == 0 else dump_yaml
+        write = (json.dumps, dump_yaml, partial(json.dumps, indent=2), dump_yaml)[seed % 4]
         path.write_bytes(spoiled(CONFIGURATION, write, YAML_PARTS, seed))
         kinds[outcome_of(partial(read, seed), f"configuration file {seed}")] += 1
     assert sum(kinds.values()) == CONFIGURATIONS
