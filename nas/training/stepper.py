@@ -159,6 +159,10 @@ class Stepper:
         """Mean training loss of the epoch so far; a host sync."""
         return float(self._loss) / max(1, self._seen)
 
+    def learning_rate(self) -> float:
+        """The rate of the last step."""
+        return float(self._optimizer.param_groups[0]["lr"])
+
     def end_epoch(self) -> None:
         """Be at the start of the next epoch."""
         self.step = self._seen = 0

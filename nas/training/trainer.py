@@ -8,10 +8,11 @@ drop-path) finds them seeded; they are given back as they were.
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,6 +35,8 @@ from nas.training.stream import Placed
 EVALUATION_BATCH = 512
 CHECK_EVERY = 100
 """Steps between looks at the loss: each is a host sync on an accelerator."""
+ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+"""What a function's text has that differs between processes."""
 FORWARDS_PER_STEP = 3
 """A backward pass counts as two forward passes (`Spent.macs`)."""
 
@@ -52,6 +55,7 @@ class FitOptions:
         timeout_s: Seconds after which the candidate has failed, or None.
         checkpoint_seconds: Least time between mid-training checkpoints.
         macs: Multiply-accumulates of a forward pass of one image, for `Spent.macs`.
+        labels: Added to progress events, e.g. the candidate's id, budget, seed and split.
     """
 
     identity: str = ""
@@ -60,6 +64,7 @@ class FitOptions:
     timeout_s: float | None = None
     checkpoint_seconds: float = 30.0
     macs: float = 0.0
+    labels: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -254,8 +259,14 @@ class _Run:
             self._curve.setdefault("error", []).append(self._last["error"])
         self._epoch += 1
         stepper.end_epoch()
-        progress = {"epoch": self._epoch, "epochs": self._epochs, "train_loss": train_loss}
-        self._context.emit("epoch", {**progress, **self._last})
+        self._tell(
+            {"train_loss": train_loss, "learning_rate": stepper.learning_rate(), **self._last}
+        )
+
+    def _tell(self, scalars: Mapping[str, float]) -> None:
+        """A progress event, in the shape that monitors take."""
+        where = {"phase": "train", "step": self._epoch, "steps": self._epochs}
+        self._context.emit("progress", {**where, "scalars": scalars, **self._options.labels})
 
     def _measure_validation(self) -> None:
         self._reseed("validation")
@@ -305,7 +316,8 @@ class _Run:
 
     def _identity(self, horizon: int) -> str:
         shapes = [[name, list(t.shape)] for name, t in self._network.state_dict().items()]
-        parts = [self._options.identity, repr(self._network), shapes, horizon, self._seed]
+        structure = ADDRESS.sub("", repr(self._network))
+        parts = [self._options.identity, structure, shapes, horizon, self._seed]
         recipe = self._recipe.model_dump(exclude={"epochs"})
         return content_id([*parts, recipe, self._data.fingerprint, self._device.type])
 

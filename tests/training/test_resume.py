@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import runpy
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -317,3 +321,50 @@ def test_checkpoints_run_no_code(tmp_path: Path, capsys: pytest.CaptureFixture[s
     torch.save({"x": Evil()}, path)
     assert load_state(path) is None
     assert capsys.readouterr().out == ""
+
+
+SCRIPT = """
+import sys, torch
+from pathlib import Path
+from nas.core.errors import Interrupted
+from nas.core.protocols import Context
+from nas.training import TrainingRecipe, fit, load_data
+from nas.training.randomness import seeded
+
+class Net(torch.nn.Sequential):
+    def extra_repr(self):
+        return repr(lambda: 0)  # the address differs between processes
+
+def train(folder, stop):
+    with seeded(0, "weights"):
+        net = Net(torch.nn.Flatten(), torch.nn.Dropout(0.2), torch.nn.Linear(64, 3))
+    left = iter(range(10 ** 6))
+    context = Context(scratch=folder, should_stop=lambda: stop >= 0 and next(left) >= stop)
+    recipe = TrainingRecipe(epochs=3, batch_size=8, ema_decay=0.9, mixup=0.2, cutout=2)
+    data = load_data(f"npz:{folder.parent / 'data.npz'}")
+    try:
+        result = fit(net, data, recipe, context=context, seed=1)
+    except Interrupted:
+        return "interrupted"
+    return f"{sorted(result.figures.items())} {net[2].weight.sum().item().hex()}"
+
+if __name__ == "__main__":
+    print(train(Path(sys.argv[1]), int(sys.argv[2])))
+"""
+
+
+def test_going_on_in_another_process(
+    tmp_path: Path, arrays: Callable[..., dict[str, np.ndarray]]
+) -> None:
+    script, folder = tmp_path / "script.py", tmp_path / "scratch"
+    script.write_text(SCRIPT)
+    folder.mkdir()
+    np.savez(tmp_path / "data.npz", **arrays(60))
+    train = runpy.run_path(str(script))["train"]
+    straight = train(folder, -1)
+    assert train(folder, 7) == "interrupted"
+    assert len(list(folder.iterdir())) == 1
+    command = [sys.executable, str(script), str(folder), "-1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.strip() == straight, done.stderr
+    assert not list(folder.iterdir())  # the checkpoint was recognised and used

@@ -215,10 +215,14 @@ def test_merged_data_reports_on_the_test_split_alone(few_digits: DataSet, conv_n
 def test_events_and_cost(few_digits: DataSet, conv_net: Make) -> None:
     events: list[tuple[str, Mapping[str, Any]]] = []
     context = Context(emit=lambda name, payload: events.append((name, payload)))
-    options = FitOptions(macs=1000.0)
+    options = FitOptions(macs=1000.0, labels={"candidate": "abc"})
     result = fit(conv_net(), few_digits, EVERYTHING, context=context, options=options)
-    assert [name for name, _ in events] == ["epoch"] * 3
-    assert events[-1][1]["error"] == result.figures["error"]
+    assert [name for name, _ in events] == ["progress"] * 3
+    assert [event["step"] for _, event in events] == [1, 2, 3]
+    last = events[-1][1]
+    assert (last["phase"], last["steps"], last["candidate"]) == ("train", 3, "abc")
+    assert set(last["scalars"]) == {"train_loss", "learning_rate", "error", "loss"}
+    assert last["scalars"]["error"] == result.figures["error"]
     assert result.spent.macs == 1000.0 * 3 * (3 * 100 + 100)
 
 
