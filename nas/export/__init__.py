@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from nas.export.architecture_file import read_architecture, write_architecture
     from nas.export.paint import painters
     from nas.export.report import ReportData, write_report
-    from nas.export.request import ExportRequest, ExportResult
+    from nas.export.picture_files import write_front_png
+    from nas.export.request import ExportRequest, ExportResult, save_weights
+    from nas.export.sections import comparison_of
 
     Exporter: TypeAlias = Callable[[ExportRequest], ExportResult]
 
@@ -29,11 +31,14 @@ __all__ = [
     "ExportRequest",
     "ExportResult",
     "ReportData",
+    "comparison_of",
     "export",
     "exporters",
     "painters",
     "read_architecture",
+    "save_weights",
     "write_architecture",
+    "write_front_png",
     "write_report",
 ]
 
@@ -52,9 +57,12 @@ _LAZY: Final = {
     "ExportRequest": "request",
     "ExportResult": "request",
     "ReportData": "report",
+    "comparison_of": "sections",
     "painters": "paint",
     "read_architecture": "architecture_file",
+    "save_weights": "request",
     "write_architecture": "architecture_file",
+    "write_front_png": "picture_files",
     "write_report": "report",
 }
 

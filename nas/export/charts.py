@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from nas.export.axes import drawable, fit, metric_name, tick_text, x_axis, y_axis
@@ -131,11 +131,11 @@ def draw_bars(
     *,
     title: str,
     note: str = "",
-    chosen: str = "",
+    chosen: Collection[str] = (),
     metric: str = "",
     name: str = "",
 ) -> Picture:
-    """Horizontal bars (name, value, half width of its interval), the chosen one in colour."""
+    """Horizontal bars (name, value, half width of its interval), the chosen in colour."""
     row, top = 28.0, 58.0 if note else 40.0
     left = max((text_width(label(bar), 12) for bar, _, _ in bars), default=0.0) + 28
     width = left + 430
@@ -148,9 +148,9 @@ def draw_bars(
     shapes += x_axis(across, bottom, top, name, metric)
     for index, (bar, value, half) in enumerate(bars):
         middle = top + row * (index + 0.5)
-        fill = "accent" if bar == chosen else "faint"
+        fill = "accent" if bar in chosen else "faint"
         start, end = sorted((across(0.0), across(value)))
-        shapes.append(Text(left - 12, middle, label(bar), 12, "ink", "end", bold=bar == chosen))
+        shapes.append(Text(left - 12, middle, label(bar), 12, "ink", "end", bold=bar in chosen))
         shapes.append(
             Rect(start, middle - 8, max(end - start, 1.0), 16, fill, radius=3, opacity=0.85)
         )

@@ -33,27 +33,41 @@ def alphas_picture(payload: Mapping[str, Any]) -> Picture:
 
 
 def decision_picture(payload: Mapping[str, Any]) -> Picture:
-    """What each alternative was measured to cost, with intervals."""
-    measured = payload.get("measurements") or {}
-    rows = list(measured.values())
-    if any("mean_difference" in row for row in rows):
-        metric, key, name = "", "mean_difference", "what is lost without it"
-    elif any("error" in row for row in rows):
-        metric, key, name = "error", "error", "error without it"
-    else:
-        metric, key, name = "", "loss", "loss without it"
-    bars = [
-        (str(label), float(row.get(key) or 0.0), abs(float(row.get("confidence") or 0.0)))
-        for label, row in measured.items()
-    ]
+    """What is lost without each alternative, what was kept in colour.
+
+    Differences that were measured as such are drawn with their intervals; of plain errors (or of
+    losses, where all errors are equal) the least is taken off, so that small gaps can be seen.
+    """
+    bars, metric, name = _bars(payload.get("measurements") or {})
     images = payload.get("images")
     notes = [f"{images:,} images"] if isinstance(images, int) else []
     notes += [str(payload["reason"])] if payload.get("reason") else []
-    title = str(payload.get("edge", ""))
-    chosen = str(payload.get("operation") or "")
-    return draw_bars(
-        bars, title=title, note="; ".join(notes)[:90], chosen=chosen, metric=metric, name=name
-    )
+    chosen = [part.strip() for part in str(payload.get("operation") or "").split(",")]
+    title, note = str(payload.get("edge", "")), "; ".join(notes)[:90]
+    return draw_bars(bars, title=title, note=note, chosen=chosen, metric=metric, name=name)
+
+
+def _bars(
+    measured: Mapping[str, Mapping[str, Any]],
+) -> tuple[list[tuple[str, float, float]], str, str]:
+    """Bars, their metric and the name of their axis."""
+    if any("mean_difference" in row for row in measured.values()):
+        bars = [
+            (
+                str(label),
+                float(row.get("mean_difference") or 0.0),
+                abs(float(row.get("confidence") or 0.0)),
+            )
+            for label, row in measured.items()
+        ]
+        return bars, "", "what is lost without it"
+    errors = {float(row["error"]) for row in measured.values() if "error" in row}
+    metric = "error" if len(errors) > 1 else "loss"
+    values = {label: float(row.get(metric) or 0.0) for label, row in measured.items()}
+    least = min(values.values(), default=0.0)
+    bars = [(str(label), value - least, 0.0) for label, value in values.items()]
+    unit = "error" if metric == "error" else ""
+    return bars, unit, f"{metric} without it, above the least missed"
 
 
 def cells_picture(payload: Mapping[str, Any]) -> Picture:
@@ -74,11 +88,17 @@ def dots_of(points: list[Mapping[str, Any]]) -> list[Dot]:
         Dot(
             figures=dict(point.get("figures") or {}),
             arm=str(point.get("arm") or (point.get("tags") or {}).get("arm") or SEARCH),
-            label=str(point.get("label") or ""),
+            label=str(point.get("label") or scale_label(point.get("scale") or {})),
             front=bool(point.get("front", True)),
         )
         for point in points
     ]
+
+
+def scale_label(scale: Mapping[str, Any]) -> str:
+    """A scale in a few letters: channels 16 and layers 8 are "C16 L8"."""
+    numbers = {k: v for k, v in scale.items() if isinstance(v, int) and not isinstance(v, bool)}
+    return " ".join(f"{name[:1].upper()}{value}" for name, value in numbers.items())
 
 
 def target_of(dots: list[Dot]) -> str:

@@ -19,6 +19,7 @@ from nas.export.picture_files import architecture_picture
 from nas.export.sections import (
     alarm_section,
     best_tiles,
+    comparison_of,
     comparison_section,
     curve_pictures,
     decision_rows,
@@ -29,6 +30,8 @@ from nas.export.sections import (
     settings_rows,
     svg,
 )
+
+__all__ = ["ReportData", "comparison_of", "render_report", "write_report"]
 
 
 @dataclass(frozen=True)
@@ -59,9 +62,9 @@ class ReportData:
         collapse: `collapse` events, by step.
         comparison: The search against random architectures at equal training cost:
             `{"metric": str, "arms": {"search": [...], "random": [...]}, "difference": number,
-            "low": number, "high": number, "confidence": number, ["intervals"]: {arm: [mean, low,
-            high]}, ["cost"]: str, ["method"]: str}`; the difference is random minus search, so
-            above zero the search is better.
+            ["low"]: number, ["high"]: number, ["confidence"]: number, ["intervals"]: {arm: [mean,
+            low, high]}, ["cost"]: str, ["method"]: str}`; the difference is random minus search,
+            so above zero the search is better (`comparison_of` makes one of a run's "baseline").
         seeds: Retrained networks: `{"seed", "arm", "figures", ["label"], ["status"]}`.
         exports: `{"form", "path", ["bytes"], ["difference"], ["detail"]}`.
         commands: Purpose to command line, e.g. `{"reproduce": "nas search ...", "resume": ...}`.

@@ -85,6 +85,14 @@ def load_weights(network: nn.Module, path: Path) -> None:
         ) from error
 
 
+def save_weights(network: nn.Module, path: Path) -> None:
+    """Write the state of a network as safetensors, on the CPU."""
+    from safetensors.torch import save_file
+
+    state = network.state_dict()
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, path)
+
+
 def network_of(request: ExportRequest) -> nn.Module:
     """A copy of the network to export, on the CPU, in eval mode and float32.
 

@@ -121,10 +121,36 @@ def comparison_section(comparison: Mapping[str, Any] | None) -> dict[str, Any] |
     }
 
 
+def comparison_of(baseline: Mapping[str, Any]) -> dict[str, Any]:
+    """The comparison of a run's result ("baseline") as a report takes it.
+
+    There the difference is found minus random; an end of the interval that is infinite, as with
+    a single pair, is missing.
+    """
+    turned = {"low": baseline.get("high"), "high": baseline.get("low")}
+    search, random = baseline.get("search_macs"), baseline.get("random_macs")
+    cost = ""
+    if search and random:
+        cost = (
+            f"The search cost {short(float(search), 'macs')} multiply-adds, "
+            f"drawing and training random architectures {short(float(random), 'macs')}."
+        )
+    return {
+        "metric": baseline.get("metric", "test_error"),
+        "arms": {"search": baseline["found"], "random": baseline["random"]},
+        "difference": -float(baseline["difference"]),
+        "confidence": baseline.get("confidence", 0.95),
+        **{name: -float(value) for name, value in turned.items() if value is not None},
+        "cost": cost,
+        "method": "Networks are paired by scale and seed; Student's t interval of the pairs.",
+    }
+
+
 def _side(comparison: Mapping[str, Any]) -> str:
-    if comparison["low"] > 0:
+    low, high = comparison.get("low"), comparison.get("high")
+    if low is not None and low > 0:
         return "better"
-    return "worse" if comparison["high"] < 0 else "open"
+    return "worse" if high is not None and high < 0 else "open"
 
 
 def verdict(comparison: Mapping[str, Any]) -> str:
@@ -134,27 +160,31 @@ def verdict(comparison: Mapping[str, Any]) -> str:
     """
     metric = str(comparison.get("metric", "test_error"))
     difference = float(comparison["difference"])
-    low, high = float(comparison["low"]), float(comparison["high"])
-    share = f"{100 * float(comparison.get('confidence', 0.95)):g}\u00a0%"
     counts = {name: len(values) for name, values in comparison["arms"].items()}
     several = " and ".join(f"{count} {name}" for name, count in counts.items())
+    several += " network" if sum(counts.values()) == 1 else " networks"
+    name, side = metric_name(metric), _side(comparison)
+    if comparison.get("low") is None or comparison.get("high") is None:
+        return (
+            f"Random minus search is {_points(difference, metric)} in {name}, from too few "
+            f"networks for any statement ({several})."
+        )
+    low, high = float(comparison["low"]), float(comparison["high"])
+    share = f"{100 * float(comparison.get('confidence', 0.95)):g}\u00a0%"
     interval = f"{share} confidence interval {_points(low, metric)} to {_points(high, metric)}"
-    name = metric_name(metric)
-    if _side(comparison) == "better":
+    if side == "better":
         return (
             f"The search found better networks than random choice: its {name} is lower by "
-            f"{_points(difference, metric)} ({interval}; {several} networks)."
+            f"{_points(difference, metric)} ({interval}; {several})."
         )
-    if _side(comparison) == "worse":
+    if side == "worse":
         return (
             f"Random choice found better networks than the search: the search's {name} is higher "
-            f"by {_points(-difference, metric)} (random minus search, {interval}; "
-            f"{several} networks)."
+            f"by {_points(-difference, metric)} (random minus search, {interval}; {several})."
         )
     return (
         f"No difference between the search and random choice could be shown: random minus search "
-        f"is {_points(difference, metric)} in {name} ({interval}, which includes zero; "
-        f"{several} networks)."
+        f"is {_points(difference, metric)} in {name} ({interval}, which includes zero; {several})."
     )
 
 
@@ -210,12 +240,10 @@ def decision_rows(decisions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]
     """What was decided, in order, each with its picture."""
     rows = []
     for number, event in enumerate(decisions, start=1):
-        topology = event.get("kind") == "topology"
         rows.append(
             {
                 "number": number,
                 "edge": str(event.get("edge", "")),
-                "verb": "removed" if topology else "kept",
                 "operation": str(event.get("operation") or "nothing"),
                 "reason": str(event.get("reason") or ""),
                 "images": event.get("images"),

@@ -20,7 +20,6 @@ from typing import Any
 
 import torch
 from jinja2 import Environment, StrictUndefined
-from safetensors.torch import save_file
 from torch import nn
 
 from nas.core.errors import ExportError
@@ -32,6 +31,7 @@ from nas.export.request import (
     inputs_of,
     load_weights,
     network_of,
+    save_weights,
 )
 from nas.export.source import source_of
 
@@ -62,12 +62,6 @@ def weights_path(module: Path) -> Path:
     """Where the weights of a module lie: `weights.safetensors` beside `model.py`."""
     name = "weights" if module.stem == "model" else module.stem
     return module.with_name(f"{name}.safetensors")
-
-
-def save_weights(network: nn.Module, path: Path) -> None:
-    """Write the state of a network as safetensors, on the CPU."""
-    state = network.state_dict()
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, path)
 
 
 def module_text(network: nn.Module, request: ExportRequest, weights: Path | None) -> str:

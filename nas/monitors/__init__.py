@@ -26,10 +26,11 @@ here (a key in brackets may be absent):
 `decision`
     `{"event": "decision", "step": number, "edge": str, "group": str, "operation": str | None,
     "measurements": {name: {["loss"], ["error"], ["mean_difference"], ["confidence"]}},
-    ["images": int], ["reason": str], ["kind": "operation" | "topology"]}`; `mean_difference` is
-    how much the loss or error grows without the operation, `confidence` half the width of its
-    interval. For a topology decision the measured names are edges, `edge` is the node, and
-    `operation` the edge that was removed.
+    ["images": int], ["reason": str], ["kind": "operation" | "topology"]}`; `error` and `loss`
+    are what is left without that part; `mean_difference`, if given, how much worse that is, with
+    half the width of its interval as `confidence`. For a topology decision the measured names
+    are edges, `edge` names the node, and `operation` the edges that were kept, with commas
+    between.
 `cells`
     `{"event": "cells", "step": number, "architecture": Architecture.to_dict(), ["label": str]}`
 `outcome`

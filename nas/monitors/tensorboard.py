@@ -180,8 +180,7 @@ def _run_name(candidate: str, event: Event) -> str:
 def decision_text(event: Event) -> str:
     """A decision and the figures it was based on, as Markdown."""
     operation = event.get("operation")
-    verb = "removed" if event.get("kind") == "topology" else "kept"
-    lines = [f"**{_clean(event['edge'])}**: {verb} **{_clean(operation or 'nothing')}**"]
+    lines = [f"**{_clean(event['edge'])}**: kept **{_clean(operation or 'nothing')}**"]
     notes = [f"{event['images']:,} images"] if isinstance(event.get("images"), int) else []
     notes += [_clean(event["reason"])] if event.get("reason") else []
     if notes:

@@ -13,7 +13,7 @@ from nas.export.axes import fit, linear_ticks, short
 from nas.export.canvas import Path, Picture, Rect, Text, arranged, to_png, to_svg
 from nas.export.charts import draw_arms, draw_bars, draw_curves, draw_heatmap, ramp
 from nas.export.front_picture import Dot, draw_front, staircase
-from nas.export.paint import front_picture, painters
+from nas.export.paint import decision_picture, dots_of, front_picture, painters
 from nas.export.picture_files import write_front_png
 
 finite = st.floats(-1e9, 1e9)
@@ -125,7 +125,7 @@ def test_heat_map_writes_numbers_and_frames_choices() -> None:
 
 def test_bars_show_the_choice_and_intervals() -> None:
     bars = [("skip_connect", -0.5, 0.1), ("sep_conv_3x3", 1.0, 0.2)]
-    picture = draw_bars(bars, title="edge", chosen="sep_conv_3x3")
+    picture = draw_bars(bars, title="edge", chosen=["sep_conv_3x3"])
     (chosen,) = [s for s in picture.shapes if isinstance(s, Rect) and s.fill == "accent"]
     (other,) = [s for s in picture.shapes if isinstance(s, Rect) and s.fill == "faint"]
     assert chosen.width == pytest.approx(2 * other.width, rel=0.01)
@@ -165,3 +165,22 @@ def test_arms_show_every_figure() -> None:
     picture = draw_arms(arms, {"search": (0.15, 0.1, 0.2)}, title="t")
     assert {"search", "random", "test error", "t"} <= texts(picture)
     assert to_png(picture).startswith(b"\x89PNG")
+
+
+def test_decisions_without_differences_show_what_is_above_the_least() -> None:
+    rows = {"a": {"error": 0.5, "loss": 1.0}, "b": {"error": 0.4, "loss": 2.0}}
+    picture = decision_picture({"edge": "e", "operation": "a", "measurements": rows})
+    assert {"10\u00a0%", "0\u00a0%", "error without it, above the least missed"} <= texts(picture)
+    for row in rows.values():
+        row["error"] = 0.3
+    picture = decision_picture({"edge": "e", "operation": "b, x", "measurements": rows})
+    assert "loss without it, above the least missed" in texts(picture)
+    (chosen,) = [s for s in picture.shapes if isinstance(s, Rect) and s.fill == "accent"]
+    assert chosen.width > 100
+    assert texts(decision_picture({"edge": "e"})) >= {"e"}
+
+
+def test_points_are_labelled_by_their_scale() -> None:
+    scale = {"channels": 16, "layers": 8, "auxiliary": True}
+    (dot,) = dots_of([{"figures": {}, "scale": scale}])
+    assert (dot.label, dot.front, dot.arm) == ("C16 L8", True, "search")

@@ -305,3 +305,12 @@ def test_a_wrong_onnx_file_is_removed(
     with pytest.raises(ExportError, match="differ by"):
         export("onnx", ExportRequest(architecture, tmp_path / "m.onnx", network=network, **about))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_package_is_lazy_and_complete() -> None:
+    import nas.export
+
+    for name in nas.export.__all__:
+        assert getattr(nas.export, name) is not None
+    with pytest.raises(AttributeError, match="nothing_here"):
+        _ = nas.export.nothing_here

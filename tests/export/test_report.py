@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nas.core.architecture import Architecture
-from nas.export.report import ReportData, render_report, write_report
+from nas.export.report import ReportData, comparison_of, render_report, write_report
 from nas.export.sections import duration, verdict
 from search_spaces import get_space
 
@@ -163,6 +163,19 @@ def test_the_verdict_says_which_way_it_fell() -> None:
     assert unclear.startswith("No difference between the search and random choice")
     assert "\u22121.00\u00a0points to 2.00\u00a0points" in unclear
     assert all("2 search and 3 random networks" in text for text in (better, worse, unclear))
+
+
+def test_a_run_s_baseline_is_turned_round() -> None:
+    """There the difference is found minus random."""
+    numbers = {"difference": -0.02, "low": -0.03, "high": -0.01, "confidence": 0.95}
+    arms = {"found": [0.1, 0.2], "random": [0.12, 0.22], "search_macs": 2e12, "random_macs": 2e12}
+    turned = comparison_of({"metric": "test_error", **numbers, **arms})
+    assert (turned["difference"], turned["low"], turned["high"]) == (0.02, 0.01, 0.03)
+    assert verdict(turned).startswith("The search found better networks")
+    assert "2\u00a0T multiply-adds" in turned["cost"]
+    single = comparison_of({"found": [0.1], "random": [0.2], "difference": -0.1})
+    assert "too few networks" in verdict(single)
+    assert "too few networks" in Page(render_report(ReportData("x", comparison=single))).text
 
 
 def test_the_page_is_the_same_every_time(full: ReportData, tmp_path: Path) -> None:

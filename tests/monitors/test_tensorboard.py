@@ -264,7 +264,7 @@ def test_topology_decisions_are_put_into_words() -> None:
     text = decision_text(
         {"edge": "normal/2", "kind": "topology", "operation": "normal/2<-1", "measurements": {}}
     )
-    assert text == "**normal/2**: removed **normal/2<-1**"
+    assert text == "**normal/2**: kept **normal/2<-1**"
 
 
 def test_the_registry_knows_it_and_it_is_a_monitor(tmp_path: Path) -> None:
