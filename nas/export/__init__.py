@@ -20,8 +20,8 @@ from nas.core.registry import Registry
 if TYPE_CHECKING:
     from nas.export.architecture_file import read_architecture, write_architecture
     from nas.export.paint import painters
-    from nas.export.report import ReportData, write_report
     from nas.export.picture_files import write_front_png
+    from nas.export.report import ReportData, write_report
     from nas.export.request import ExportRequest, ExportResult, save_weights
     from nas.export.sections import comparison_of
 
