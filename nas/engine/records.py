@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from nas.core.work import Call, Evaluate, Outcome, Spent, Work, work_from_dict
 
@@ -143,7 +143,18 @@ class Entry:
 
 def dump(value: Any) -> str:
     """Compact JSON; NaN and infinities are kept, as curves of failed trainings have them."""
-    return json.dumps(value, separators=(",", ":"), default=_scalar)
+    if value is None:  # what most outcomes have most of
+        return "null"
+    if value == {}:
+        return "{}"
+    return _ENCODER.encode(value)
+
+
+def load(text: str) -> Any:
+    """What `dump` wrote."""
+    if text == "null":
+        return None
+    return {} if text == "{}" else json.loads(text)
 
 
 def _scalar(value: Any) -> Any:
@@ -153,6 +164,9 @@ def _scalar(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), default=_scalar)
 
 
 def load_work(text: str) -> Work:

@@ -306,20 +306,20 @@ class Run:
         found = None if self._found is None else [c.to_dict() for c in self._found]
         self._store.write("found", found)
         self.result = result = self._result(status, reason, extra)
-        if self.folder is not None:
-            front = self.pareto
-            files.write_json(self.folder / "front.json", front.to_dict())
-            files.write_text(self.folder / "front.csv", front.to_csv())
         self._record(status, reason)
         bus(Ended(status=status, reason=reason, spent=result.spent.to_dict()))
         bus(Finished(result=result.to_dict()))
         return result
 
     def _result(self, status: RunStatus, reason: str, extra: Mapping[str, Any]) -> RunResult:
+        """What came out; the front's files are written, too."""
         objectives = parse_objectives(self.config.objectives)
         entries = self._judged
         front, on_front = front_of(entries, objectives)
         best = min(entries, key=lambda entry: rank(entry, objectives), default=None)
+        if self.folder is not None:
+            files.write_json(self.folder / "front.json", front.to_dict())
+            files.write_text(self.folder / "front.csv", front.to_csv())
         return RunResult(
             run=str(self.folder or ""),
             status=status,
@@ -412,11 +412,16 @@ class Run:
         record["elapsed"] = self.elapsed
         return record
 
+    def release(self) -> None:
+        """Let others write to the folder; this run can still be asked."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
     def close(self) -> None:
         """Let go of the folder."""
         self._store.close()
-        if self._lock is not None:
-            self._lock.release()
+        self.release()
 
     def __enter__(self) -> Run:
         return self

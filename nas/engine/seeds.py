@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
+from numpy.random import mtrand
 
 
 def derive(seed: int, *parts: str) -> int:
@@ -21,24 +22,34 @@ def derive(seed: int, *parts: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 
 
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Seed the global generators of Python, NumPy and (if it is loaded) torch for a block.
+class Seeder:
+    """Seeds the global generators of Python, NumPy and (if it is loaded) torch for a block.
 
     Training code that draws from them is then a function of its seed; the caller's own
-    generators are put back afterwards.
+    generators are put back afterwards. Blocks may be nested.
     """
-    python, legacy = random.getstate(), np.random.get_state()
-    torch = sys.modules.get("torch")
-    state = torch.get_rng_state() if torch is not None else None
-    random.seed(seed)
-    np.random.seed(seed)
-    if torch is not None:
-        torch.manual_seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(legacy)
-        if torch is not None and state is not None:
-            torch.set_rng_state(state)
+
+    def __init__(self) -> None:
+        # NumPy's global state takes long to copy; putting another generator in its place does not.
+        self._spare: list[np.random.MT19937] = []
+
+    @contextmanager
+    def __call__(self, seed: int) -> Iterator[None]:
+        """Seed for the block."""
+        python, numpy = random.getstate(), mtrand.get_bit_generator()
+        torch = sys.modules.get("torch")
+        state = torch.get_rng_state() if torch is not None else None
+        spare = self._spare.pop() if self._spare else np.random.MT19937(0)
+        random.seed(seed)
+        mtrand.set_bit_generator(spare)
+        np.random.seed(seed)
+        if torch is not None:
+            torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            mtrand.set_bit_generator(numpy)
+            self._spare.append(spare)
+            if torch is not None and state is not None:
+                torch.set_rng_state(state)

@@ -20,7 +20,7 @@ from nas.core.canonical import plain
 from nas.core.errors import StoreError
 from nas.core.work import Call, Evaluate, Spent, Work
 from nas.engine import schema
-from nas.engine.records import Checkpoint, Entry, Paid, Place, dump, kind_of, load_work
+from nas.engine.records import Checkpoint, Entry, Paid, Place, dump, kind_of, load, load_work
 from nas.engine.schema import translated
 
 MEMORY = ":memory:"
@@ -132,7 +132,9 @@ class Store:
             The line, with its place in the order of completion.
         """
         place = Place(phase, sequence, self._ordinal + 1, paid.key)
-        tags = dump(plain(work.tags)) if isinstance(work, Evaluate) else None
+        tags = None
+        if isinstance(work, Evaluate):
+            tags = _tags(work)
         if checkpoint is not None:
             self._sync("FULL")
         try:
@@ -372,9 +374,9 @@ def _paid(row: Any) -> Paid:
         key=key,
         work=load_work(payload),
         status=status,
-        figures=json.loads(figures),
-        value=json.loads(value),
-        curve=json.loads(curve),
+        figures=load(figures),
+        value=load(value),
+        curve=load(curve),
         error=error,
         spent=Spent(epochs, evaluations, seconds, macs),
         before=before,
@@ -384,9 +386,13 @@ def _paid(row: Any) -> Paid:
     )
 
 
+def _tags(work: Evaluate) -> str:
+    return dump(plain(work.tags)) if work.tags else "{}"
+
+
 def _entry(paid: Paid, phase: str, tags: str | None, ordinal: int, *, repeated: bool) -> Entry:
     work = paid.work
-    if isinstance(work, Evaluate) and tags is not None:
+    if isinstance(work, Evaluate) and tags is not None and _tags(work) != tags:
         work = Evaluate(work.candidate, work.budget, work.seed, work.split, json.loads(tags))
     return Entry(
         work=work,

@@ -111,7 +111,7 @@ class Job:
 ReportStatus = Literal["ok", "failed", "interrupted", "fatal", "stateless"]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Report:
     """What a worker says at the end of a job.
 

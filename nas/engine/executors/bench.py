@@ -29,7 +29,7 @@ from nas.core.work import Call, Evaluate, Spent
 from nas.engine.checkpoints import CheckpointError, check_file, new_name, scratch_folder, seal
 from nas.engine.executors.base import Job, Report, Setup
 from nas.engine.records import Checkpoint, dump, not_finite
-from nas.engine.seeds import derive, seeded
+from nas.engine.seeds import Seeder, derive
 from nas.engine.tables import EVALUATORS, SESSIONS, resolve
 
 Emit = Callable[[str, Mapping[str, Any]], None]
@@ -82,6 +82,7 @@ class Bench:
         self._halted = halted
         self._device = setup.devices[slot % len(setup.devices)]
         self._sessions: dict[str, _Held] = {}
+        self._seeded = Seeder()
         for plugin in setup.plugins:
             load_plugin(Path(plugin))
         self._evaluator = make_evaluator(setup)
@@ -101,7 +102,7 @@ class Bench:
         scratch = self._scratch(job)
         context = Context(self._device, job.seed, scratch, stop, emit)
         try:
-            with seeded(job.seed):
+            with self._seeded(job.seed):
                 if isinstance(job.work, Call):
                     report = self._call(job, job.work, context)
                 else:
@@ -118,7 +119,10 @@ class Bench:
                 _remove_if_empty(scratch)
         if report.status == "failed" and isinstance(job.work, Call):
             self._sessions.pop(job.work.session, None)  # it may be half-way through the call
-        return _with_seconds(report, job, time.monotonic() - begun)
+        spent = report.spent = {"seconds": time.monotonic() - begun, **report.spent}
+        if isinstance(job.work, Evaluate):
+            spent["evaluations"] = 1
+        return report
 
     def _scratch(self, job: Job) -> Path | None:
         if self._folder is None:
@@ -152,8 +156,8 @@ class Bench:
         file = new_name(call.session, job.key)
         held.session.save(self._folder / file)
         size, crc = seal(self._folder / file)
-        checkpoint = Checkpoint(call.session, job.key, file, size, crc)
-        return Report(**{**report.__dict__, "checkpoint": checkpoint})
+        report.checkpoint = Checkpoint(call.session, job.key, file, size, crc)
+        return report
 
     def _bring(self, job: Job, call: Call, context: Context) -> _Held:
         """The session in the state that the call needs."""
@@ -167,7 +171,7 @@ class Bench:
                 past = Context(
                     context.device, seed, context.scratch, context.should_stop, context.emit
                 )
-                with seeded(seed):
+                with self._seeded(seed):
                     session.call(earlier.method, earlier.arguments, past)
         elif job.before != job.start:
             self._load(session, job)
@@ -181,7 +185,7 @@ class Bench:
             raise ConfigError(f"the strategy calls the session {name!r}", f"it declares {known}")
         seed = derive(self._setup.seed, "session", name)
         first = Context(context.device, seed, context.scratch, context.should_stop, context.emit)
-        with seeded(seed):
+        with self._seeded(seed):
             session: Session = resolve(SESSIONS, target)(self._setup.spec, first)
         return session
 
@@ -234,7 +238,7 @@ def _required(function: Callable[..., Any]) -> int:
 
 def _answer(job: Job, reply: Reply, *, changed: bool) -> Report:
     """The reply as it will be read from the store, so that live and replayed are alike."""
-    figures = json.loads(dump(reply.figures))
+    figures, value, curve = json.loads(dump([reply.figures, reply.value, reply.curve]))
     wrong = not_finite(figures)
     if wrong:
         return _failed(job, f"figure {wrong!r} is {figures[wrong]!r}", reply.spent)
@@ -242,18 +246,23 @@ def _answer(job: Job, reply: Reply, *, changed: bool) -> Report:
         job=job.id,
         status="ok",
         figures=figures,
-        value=json.loads(dump(reply.value)),
-        curve=json.loads(dump(reply.curve)),
-        spent=reply.spent.to_dict(),
+        value=value,
+        curve=curve,
+        spent=_cost(reply.spent),
         changed=changed,
     )
+
+
+def _cost(spent: Spent) -> dict[str, float]:
+    """The parts that are not nothing; the time is measured where it is not told."""
+    return {name: amount for name, amount in vars(spent).items() if amount}
 
 
 def _failed(job: Job, error: str, spent: Spent | None = None) -> Report:
     if spent is None:  # what it was allowed to spend is the best guess of what it did
         work = job.work
         spent = Spent(epochs=float(work.budget or 0.0)) if isinstance(work, Evaluate) else Spent()
-    return Report(job.id, "failed", error=one_line(error), spent=spent.to_dict())
+    return Report(job.id, "failed", error=one_line(error), spent=_cost(spent))
 
 
 def _explained(job: Job, error: Exception) -> Report:
@@ -290,14 +299,6 @@ def one_line(text: str) -> str:
 def _where(error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     return f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-
-
-def _with_seconds(report: Report, job: Job, seconds: float) -> Report:
-    spent = {**Spent().to_dict(), **report.spent}
-    spent["seconds"] = spent["seconds"] or seconds
-    if isinstance(job.work, Evaluate):
-        spent["evaluations"] = 1
-    return Report(**{**report.__dict__, "spent": spent})
 
 
 def _remove_if_empty(folder: Path) -> None:
