@@ -26,7 +26,7 @@ from nas.strategies.base import Strategy
 from nas.strategies.random import Random
 from nas.testing.executors import DIES, DIES_ONCE, OK, Accidents, Script, check_executor
 from nas.testing.replay import Trial, log_of, same_result
-from nas.testing.toys import ToySession, toy_evaluator, toy_problem
+from nas.testing.toys import toy_evaluator, toy_problem
 
 
 def two() -> Executor:
@@ -155,10 +155,6 @@ def test_an_unknown_evaluator_is_a_plugin_error(tmp_path: Path, factory: Any) ->
             Trial(Batch(1.0), toy_problem("error"), setup, executor=factory).begin(tmp_path)
 
 
-def broken_session(spec: Mapping[str, Any], context: Context) -> ToySession:
-    os._exit(3)
-
-
 class Killer(Strategy):
     """Calls a session that takes its worker down."""
 
@@ -189,10 +185,10 @@ def test_evaluators_are_told_apart_by_what_they_are() -> None:
     assert make_evaluator(Setup(evaluator=made)) is made
     function = make_evaluator(Setup(evaluator=toy_evaluator))
     assert type(function).__name__ == "FunctionEvaluator"
+    work = Evaluate(toy_problem().sample(1, np.random.default_rng(0))[0])
+    wrong = make_evaluator(Setup(evaluator=lambda candidate, budget, seed: 0.5))
+    assert wrong is not None
     with pytest.raises(TypeError, match="expected a mapping"):
-        work = Evaluate(toy_problem().sample(1, np.random.default_rng(0))[0])
-        wrong = make_evaluator(Setup(evaluator=lambda candidate, budget, seed: 0.5))
-        assert wrong is not None
         wrong.evaluate(work, Context())
 
 

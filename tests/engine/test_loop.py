@@ -66,9 +66,7 @@ class Desk:
         executor.start(setup, lambda: stop.overdue)
         bus = Bus((self.events.append,))
         folder = Path(self.checkpoints) if self.checkpoints else None
-        crew = Crew(
-            self.store, executor, bus, stop, seed=7, clock=self.clock, checkpoints=folder
-        )
+        crew = Crew(self.store, executor, bus, stop, seed=7, clock=self.clock, checkpoints=folder)
         stage = Stage(name, lambda p, r, _: body(p, r), Budget.parse(budget))
         return Phase(stage, crew, self.store, bus).run(toy_problem(), 7, before or {})
 

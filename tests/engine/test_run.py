@@ -190,7 +190,7 @@ def test_a_folder_with_another_run_is_left_alone(run: Run, folder: Path) -> None
     run.execute(plan(run))
     run.close()
     before = {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()}
-    with pytest.raises(StoreError, match="holds another run.*nas resume"):
+    with pytest.raises(StoreError, match=r"holds another run.*nas resume"):
         Run.create(folder, config())
     assert {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()} == before
 
@@ -245,9 +245,7 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
         Run.create(tmp_path / "file" / "run", config())
 
 
-def test_a_full_disk_before_and_during(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_before_and_during(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run.create(folder, config(budget="90evaluations"))
     pages = run._store._db.execute("PRAGMA page_count").fetchone()[0]
     run._store._db.execute(f"PRAGMA max_page_count = {pages + 2}")

@@ -1,0 +1,141 @@
+"""What the engine costs per trial, and per outcome in the store.
+
+Run `python benchmarks/engine.py`. The evaluator is a constant, so all time is overhead: the
+strategy's own (drawing and hashing candidates) is measured apart and shown beside it. Rates are
+the median of the rounds; CPU time is given too, because other processes may share the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nas.core.architecture import Architecture, Candidate
+from nas.core.config import RunConfig
+from nas.core.problem import Problem
+from nas.core.work import Evaluate, Next, Start
+from nas.engine.executors.base import Setup
+from nas.engine.loop import Stage
+from nas.engine.records import Paid
+from nas.engine.run import Plan, Run
+from nas.engine.store import MEMORY, Store
+from nas.testing.toys import toy_problem
+
+
+def constant(candidate: Candidate, budget: float | None, seed: int) -> dict[str, float]:
+    """Figures at no cost."""
+    return {"error": 0.5, "params": 1.0}
+
+
+def candidates(count: int) -> list[Candidate]:
+    made = [Candidate(Architecture("toy", {"a": index, "b": "conv"})) for index in range(count)]
+    assert len({candidate.id for candidate in made}) == count  # hashing is the strategy's cost
+    return made
+
+
+def trials(folder: Path | None, count: int, executor: str, workers: int) -> tuple[float, float]:
+    """Wall and CPU milliseconds per trial of a search of `count` evaluations."""
+    pool = candidates(count)
+
+    def batches(problem: Problem, rng: np.random.Generator, _: Any) -> Generator[Any, Any, Any]:
+        for begin in range(0, count, 50):
+            yield [Evaluate(candidate, 1.0) for candidate in pool[begin : begin + 50]]
+
+    def stream(problem: Problem, rng: np.random.Generator, _: Any) -> Generator[Any, Any, Any]:
+        yield Start([Evaluate(candidate, 1.0) for candidate in pool[:workers]])
+        for candidate in pool[workers:]:
+            yield Next()
+            yield Start([Evaluate(candidate, 1.0)])
+        for _ in range(workers):
+            yield Next()
+
+    config = RunConfig(space="toy", strategy="random", objectives=("error", "params"))
+    with Run.create(folder, config) as run:
+        stage = Stage("search", batches if executor == "serial" else stream)
+        setup = Setup(evaluator=constant, preload=())
+        plan = Plan(toy_problem(), [stage], setup, executor=executor, workers=workers)
+        wall, cpu = time.perf_counter(), time.process_time()
+        result = run.execute(plan)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        assert result.status == "done"
+        assert len(run.history) == count
+    return wall / count * 1e3, cpu / count * 1e3
+
+
+def commits(path: Path | str, count: int) -> tuple[float, float]:
+    """Wall and CPU milliseconds per outcome put into a store."""
+    paid = []
+    for candidate in candidates(count):
+        work = Evaluate(candidate, 1.0)
+        curve = {"error": [0.5] * 10}
+        paid.append((work, Paid(key=work.key, work=work, figures={"error": 0.5}, curve=curve)))
+    store = Store(path, create=True)
+    wall, cpu = time.perf_counter(), time.process_time()
+    for sequence, (work, outcome) in enumerate(paid):
+        store.record("search", sequence, work, outcome)
+    result = (
+        (time.perf_counter() - wall) / count * 1e3,
+        (time.process_time() - cpu) / count * 1e3,
+    )
+    store.close()
+    return result
+
+
+def replay(folder: Path, count: int) -> tuple[float, float]:
+    """Wall and CPU milliseconds per trial of going on with a finished run."""
+    trials(folder, count, "serial", 1)
+    pool = candidates(count)
+
+    def batches(problem: Problem, rng: np.random.Generator, _: Any) -> Generator[Any, Any, Any]:
+        for begin in range(0, count, 50):
+            yield [Evaluate(candidate, 1.0) for candidate in pool[begin : begin + 50]]
+
+    wall, cpu = time.perf_counter(), time.process_time()
+    with Run.resume(folder) as run:
+        run.execute(Plan(toy_problem(), [Stage("search", batches)], Setup(evaluator=constant)))
+    return (
+        (time.perf_counter() - wall) / count * 1e3,
+        (time.process_time() - cpu) / count * 1e3,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=2000, help="trials a round")
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    count = options.count
+    with tempfile.TemporaryDirectory() as name:
+        base = Path(name)
+        numbers = iter(range(10**6))
+
+        def new() -> Path:
+            return base / str(next(numbers))
+
+        cases: dict[str, Callable[[], tuple[float, float]]] = {
+            "trial, in memory": lambda: trials(None, count, "serial", 1),
+            "trial, durable": lambda: trials(new(), count, "serial", 1),
+            "trial, durable, 2 processes": lambda: trials(new(), count, "processes", 2),
+            "trial, replayed": lambda: replay(new(), count),
+            "outcome into the store, memory": lambda: commits(MEMORY, count),
+            "outcome into the store, disk": lambda: commits(new(), count),
+        }
+        print(
+            f"| per trial, median of {options.rounds} x {count} | wall ms | CPU ms |\n|---|---|---|"
+        )
+        for title, case in cases.items():
+            case()
+            rounds = [case() for _ in range(options.rounds)]
+            wall, cpu = (statistics.median(values) for values in zip(*rounds, strict=True))
+            print(f"| {title} | {wall:.3f} | {cpu:.3f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
