@@ -102,7 +102,12 @@ def evaluate(
 
     Returns:
         `error` (0 to 1) and `loss`.
+
+    Raises:
+        ConfigError: The split is empty, or the device is not there.
     """
+    if not len(split):
+        raise ConfigError("there are no images to measure on", "choose a split that has some")
     recipe = recipe or TrainingRecipe()
     place = resolve(device)
     _move(network, place, recipe)

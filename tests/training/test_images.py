@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from nas.core.errors import DataError
@@ -195,8 +194,12 @@ def test_decoded_pictures_are_kept_and_change_with_the_files(tmp_path: Path) -> 
     assert len(second.train) + len(second.validation) + second.test_size() == 19
 
 
-def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = folder_of(tmp_path / "pictures")
     (tmp_path / "cache").write_text("a file where the folder would be")
-    data = load_data(f"images:{folder}", root=tmp_path)
-    assert torch.is_tensor(data.train.images)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "own"))
+    first = load_data(f"images:{folder}", root=tmp_path)
+    assert len(list((tmp_path / "own" / "nas").iterdir())) == 1
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # nor the user's own
+    second = load_data(f"images:{folder}", root=tmp_path)
+    assert second.fingerprint == first.fingerprint

@@ -125,6 +125,7 @@ def test_limit_keeps_the_mix(few_digits: DataSet, digits: DataSet) -> None:
         ({"spec": "digits:8"}, ConfigError, "takes no argument"),
         ({"spec": "digits", "validation": 1.0}, ConfigError, "validation = 1"),
         ({"spec": "digits", "image_size": 2}, ConfigError, "image_size = 2"),
+        ({"spec": "digits", "image_size": 16}, ConfigError, "does not go with digits"),
         ({"spec": "images"}, ConfigError, "images:FOLDER"),
         ({"spec": "npz"}, ConfigError, "npz:FILE"),
     ],

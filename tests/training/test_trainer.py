@@ -208,6 +208,8 @@ def test_merged_data_reports_on_the_test_split_alone(few_digits: DataSet, conv_n
     assert set(result.curve) == {"train_loss"}
     with pytest.raises(ConfigError, match="no validation images"):
         fit(conv_net(), merged, EVERYTHING)
+    with pytest.raises(ConfigError, match="no images to measure"):
+        evaluate(conv_net(), merged.validation, merged)
     with pytest.raises(ConfigError, match="epochs = 0"):
         fit(conv_net(), few_digits, EVERYTHING, epochs=0)
 

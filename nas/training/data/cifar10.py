@@ -60,8 +60,10 @@ def read_cifar10(argument: str, request: Request) -> RawData:
         request: Its root is also where decoded arrays are kept.
 
     Raises:
+        ConfigError: A size was given.
         DataError: There is no such folder, or a file in it is missing or damaged.
     """
+    request.refuse_size("cifar10")
     folder = _folder(argument, request)
     read = _read_batches if (folder / BATCHES[0]).exists() else _read_packed
     train, test = read(folder, "train", request), read(folder, "test", request)
@@ -151,4 +153,4 @@ def _read_packed(folder: Path, split: str, request: Request) -> Pair:
             grey=False,
         )
 
-    return cached(request.root / "cache", f"cifar10-{split}-{key}", decode), checked
+    return cached(request.root, f"cifar10-{split}-{key}", decode), checked

@@ -10,7 +10,7 @@ from torch import Tensor
 from nas.core.errors import ConfigError
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Split:
     """Images and their classes.
 
@@ -21,6 +21,9 @@ class Split:
 
     images: Tensor
     labels: Tensor
+
+    def __repr__(self) -> str:
+        return f"Split({len(self)} images)"
 
     def __len__(self) -> int:
         return len(self.labels)

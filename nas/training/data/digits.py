@@ -15,12 +15,13 @@ def read_digits(argument: str, request: Request) -> RawData:
     """The 1,797 images, from the installed package.
 
     Raises:
-        ConfigError: An argument was given.
+        ConfigError: An argument or a size was given.
     """
     from sklearn.datasets import load_digits
 
     if argument:
         raise ConfigError(f"data set 'digits' takes no argument, got {argument!r}", "say digits")
+    request.refuse_size("digits")
     source = load_digits()
     images = np.rint(source.images * (255 / LEVELS)).astype(np.uint8)[:, None]
     return RawData(

@@ -140,7 +140,7 @@ def _pair(
     stats = [(str(p.relative_to(folder)), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
     key = content_id([str(folder.resolve()), stats, size, grey])
     images = cached(
-        request.root / "cache",
+        request.root,
         f"images-{key}",
         lambda: decode_all(
             len(files),

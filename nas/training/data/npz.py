@@ -26,11 +26,12 @@ def read_npz(argument: str, request: Request) -> RawData:
     Labels are 0, 1, 2, ..., or text, which then names the classes.
 
     Raises:
-        ConfigError: No file was named.
+        ConfigError: No file was named, or a size was given.
         DataError: The file is missing, cut, or holds something else.
     """
     if not argument:
         raise ConfigError("data set 'npz' needs a file", "say npz:FILE")
+    request.refuse_size("npz")
     path = Path(argument).expanduser()
     if not path.is_absolute() and not path.exists() and (request.root / path).exists():
         path = request.root / path

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from nas.core.errors import DataError
+from nas.core.errors import ConfigError, DataError
 
 Images: TypeAlias = NDArray[np.uint8]
 """(n, channels, height, width), 1 or 3 channels."""
@@ -32,6 +32,18 @@ class Request:
 
     root: Path
     image_size: int | None = None
+
+    def refuse_size(self, name: str) -> None:
+        """For data whose images have a size of their own.
+
+        Raises:
+            ConfigError: A size was asked for.
+        """
+        if self.image_size is not None:
+            raise ConfigError(
+                f"image_size = {self.image_size} does not go with {name}",
+                "leave it out; only images:FOLDER is scaled",
+            )
 
 
 @dataclass(frozen=True)
