@@ -43,7 +43,9 @@ def command(
         load_plugin(file)
     streams = Streams(json=json)
     spaces = find_spaces(what, streams)
-    results = [(space.name, *outcome) for space in spaces for outcome in checks(space, samples)]
+    results = [
+        (name, *outcome) for name, space in spaces for outcome in checks(name, space, samples)
+    ]
     failed = [name for name, _, problem in results if problem]
     if streams.json:
         streams.document(
@@ -57,8 +59,8 @@ def command(
     raise typer.Exit(1 if failed else 0)
 
 
-def find_spaces(what: str, streams: Streams) -> list[Space]:
-    """The spaces to check; an architecture's file is checked by reading it.
+def find_spaces(what: str, streams: Streams) -> list[tuple[str, Space]]:
+    """The spaces to check, by registered name; the file of an architecture is read at once.
 
     Raises:
         ConfigError: There is no such space or file, or a file registers no space.
@@ -72,18 +74,20 @@ def find_spaces(what: str, streams: Streams) -> list[Space]:
         new = [name for name in SPACES.names() if name not in before]
         if not new:
             raise ConfigError(f"{what!r} registers no space", "decorate it: @SPACES.register(NAME)")
-        return [get_space(name) for name in new]
+        return [(name, get_space(name)) for name in new]
     if path.suffix == ".json" or path.is_file():
         from nas.export import read_architecture
 
         architecture = read_architecture(path)
         streams.line(f"ok      {what}: a member of {architecture.space} [{architecture.id}]")
         return []
-    return [get_space(what)]
+    return [(what, get_space(what))]
 
 
-def checks(space: Space, samples: int) -> Iterator[tuple[str, str]]:
+def checks(name: str, space: Space, samples: int) -> Iterator[tuple[str, str]]:
     """Each check's name, and what is wrong; empty if nothing is."""
+    if space.name != name:
+        yield "name", f"is registered as {name!r} but calls itself {space.name!r}"
     table: tuple[tuple[str, Callable[[Space, int], str]], ...] = (
         ("size", _size),
         ("samples, mutation, crossover", _variation),
@@ -94,21 +98,21 @@ def checks(space: Space, samples: int) -> Iterator[tuple[str, str]]:
         ("networks build and count", _networks),
         ("supernet builds", _supernet),
     )
-    for name, function in table:
+    for title, function in table:
         try:
             problem = function(space, samples)
         except NasError as error:
             problem = str(error)
         except Exception as error:  # a user's space may raise anything; that is the finding
             problem = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        yield name, problem
+        yield title, problem
 
 
 def _size(space: Space, samples: int) -> str:
     if space.size is None or space.size > ENUMERABLE:
         return ""
     ids = {architecture.id for architecture in space.enumerate()}
-    return "" if len(ids) == space.size else f"size is {space.size}, {len(ids)} are enumerated"
+    return "" if len(ids) == space.size else f"is {space.size}, {len(ids)} are enumerated"
 
 
 def _variation(space: Space, samples: int) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from nas.core.architecture import Architecture
+from nas.core.config import parse_assignments
 from nas.core.errors import ConfigError, UnsupportedError
 from nas.core.space import Space
 from search_spaces.scale import read_scale
@@ -103,7 +104,7 @@ def cells(space: Space, architecture: Architecture) -> list[str]:
             lines.append(f"{name} = {' + '.join(terms) or 'nothing'}")
     result: list[str] = []
     for group, lines in groups.items():
-        result.append(f"{group} cell" if group != "cell" else "cell")
+        result.append({"": "graph", "cell": "cell"}.get(group, f"{group} cell"))
         result.extend(f"  {line}" for line in lines)
     return result
 
@@ -114,6 +115,19 @@ def notation(space: Space, architecture: Architecture) -> str:
         return space.format(architecture)
     except UnsupportedError:
         return ""
+
+
+def parse_scale(texts: Iterable[str]) -> dict[str, Any]:
+    """Macro settings from texts `channels=36`, or `network.channels=36` as for a search.
+
+    Raises:
+        ConfigError: A text has another form.
+    """
+    values = parse_assignments(texts)
+    network = values.pop("network", {})
+    if not isinstance(network, Mapping):
+        raise ConfigError("--set network is a section", "expected network.KEY=VALUE")
+    return {**values, **network}
 
 
 def read_shape(text: str) -> InputShape:

@@ -105,13 +105,10 @@ def read_network(
     Raises:
         ConfigError: A text has the wrong form.
     """
-    from nas.cli.describe import read_shape
-    from nas.core.config import parse_assignments
+    from nas.cli.describe import parse_scale, read_shape
 
-    scale = parse_assignments(sets)
-    scale = {**scale, **scale.pop("network", {})}
     shape = None if input_shape is None else read_shape(input_shape)
-    return Network(scale, weights, shape, classes)
+    return Network(parse_scale(sets), weights, shape, classes)
 
 
 def export(what: str, form: str, out: Path | None, network: Network, streams: Streams) -> None:

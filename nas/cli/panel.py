@@ -78,12 +78,12 @@ def _rows(watch: Watch) -> Iterator[RenderableType]:
     grid.add_column(overflow="ellipsis")
     rows = {
         "data": f"{config.get('data', '?')}  ({config.get('device', 'auto')})",
-        "now": watch.now,
+        "now": watch.now if watch.step is None else f"{watch.now}, epoch {watch.step:g}",
         "figures": _scalars(watch.scalars),
         "best": _best(watch),
         "front": _front(watch),
         "alphas": _alphas(watch),
-        "alarm": "; ".join(watch.alarm),
+        "alarm": watch.alarm,
         "decided": _decided(watch),
         "spent": f"{words.cost(watch.spent)}  (running for {words.duration(watch.elapsed)})",
         "notice": watch.notices[-1] if watch.notices else "",

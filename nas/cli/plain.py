@@ -38,7 +38,7 @@ class PlainLines:
         self._interval = interval
         self._clock = clock
         self._last = clock()
-        self._alarm: tuple[str, ...] = ()
+        self._alarm = ""
 
     def __call__(self, event: Event) -> None:
         """Take note of an event, and print a line if it is time."""
@@ -55,11 +55,13 @@ class PlainLines:
             return
         elif kind == "decision":
             self._say(f"decided: {decision(data)}")
-        elif kind == "watch" and tuple(self.watch.alarm) != self._alarm:
-            self._alarm = tuple(self.watch.alarm)
+        elif kind == "collapse" and self.watch.alarm != self._alarm:
+            self._alarm = self.watch.alarm
             if self._alarm:
-                self._say(f"alarm: {'; '.join(self._alarm)}")
-        elif kind in {"outcome", "progress"} and self._clock() - self._last >= self._interval:
+                self._say(f"alarm: {self._alarm}")
+        elif (
+            kind in {"outcome", "call", "progress"} and self._clock() - self._last >= self._interval
+        ):
             self._say(self._progress())
 
     def _progress(self) -> str:

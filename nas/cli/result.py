@@ -87,11 +87,12 @@ def print_result(result: Mapping[str, Any], streams: Streams) -> None:
     """What was found, how good it is, what it cost, and what to do next."""
     run = str(result.get("run", ""))
     best = result.get("best")
+    points = result.get("front") or []
+    if not points:
+        closest = "; the closest to it:" if best else ""
+        streams.line(f"nothing feasible was found{closest}", style="bold yellow")
     if best:
         _print_best(best, streams)
-    else:
-        streams.line("nothing feasible was found", style="bold yellow")
-    points = result.get("front") or []
     if points:
         streams.line("")
         streams.result(front_table(points, result.get("hypervolume")))
@@ -112,7 +113,7 @@ def next_commands(run: str, result: Mapping[str, Any]) -> list[str]:
     """What a person may want to do now."""
     if result.get("status") in {"stopped", "failed", "running"}:
         return [f"nas resume {run}"]
-    if not result.get("best"):
+    if not result.get("front"):
         return [f"nas resume {run} --budget +50evaluations"]
     return [
         f"open {run}/report.html",

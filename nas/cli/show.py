@@ -38,9 +38,8 @@ def command(
     plugins: Plugins = None,
 ) -> None:
     """Say what something is: choices, size, parameters, multiply-adds, figures, front, cells."""
-    from nas.cli.describe import read_shape
+    from nas.cli.describe import parse_scale, read_shape
     from nas.cli.targets import ArchitectureTarget, RunTarget, find
-    from nas.core.config import parse_assignments
 
     for file in plugins or ():
         load_plugin(file)
@@ -49,8 +48,7 @@ def command(
     if isinstance(found, RunTarget):
         show_run(found.folder, streams)
     elif isinstance(found, ArchitectureTarget):
-        scale = parse_assignments(sets or ())
-        scale = {**scale, **scale.pop("network", {})}
+        scale = parse_scale(sets or ())
         show_architecture(found, scale, read_shape(input_shape), classes, streams)
     else:
         show_space(found.space, streams)

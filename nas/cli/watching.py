@@ -30,10 +30,11 @@ class Watch:
         spent: What the phase has spent (`Spent.to_dict`).
         done: Evaluations told, by status.
         now: What is being worked on, in words.
+        step: Epoch that the work in progress has reached, None if it has not said.
         scalars: Last figures of the work in progress.
         best: Figures of the best candidate of this phase, and its id.
         mixture: Group of edges to its rows of weights, as last seen.
-        alarm: Reasons of the collapse alarm, newest.
+        alarm: What the collapse alarm says now; empty while there is none.
         decisions: The last decisions, in words.
         notices: The last notices.
         stopping: Whether a signal asked the run to stop.
@@ -46,11 +47,11 @@ class Watch:
     spent: dict[str, float] = field(default_factory=dict)
     done: dict[str, int] = field(default_factory=dict)
     now: str = ""
+    step: float | None = None
     scalars: dict[str, float] = field(default_factory=dict)
     best: tuple[Mapping[str, float], str] | None = None
     mixture: Mapping[str, Sequence[Sequence[float]]] = field(default_factory=dict)
-    alarm: Sequence[str] = ()
-    signs: Mapping[str, Any] = field(default_factory=dict)
+    alarm: str = ""
     decided: int = 0
     decisions: deque[str] = field(default_factory=lambda: deque(maxlen=RECENT))
     notices: deque[str] = field(default_factory=lambda: deque(maxlen=RECENT))
@@ -59,16 +60,20 @@ class Watch:
     phase_began: float = field(default_factory=time.monotonic)
     fresh: float = 0.0  # share of the phase that was done before this process took it up
     front: Front | None = None
+    _replaying: bool = False
 
     def take(self, event: Mapping[str, Any]) -> None:
         """Take note of an event; unknown kinds are ignored."""
         handlers = {
-            "run": self._run,
+            "start": self._start,
             "phase": self._phase,
             "work": self._work,
             "outcome": self._outcome,
+            "call": self._call,
+            "budget": self._budget,
             "progress": self._progress,
-            "watch": self._watch,
+            "alphas": self._alphas,
+            "collapse": self._collapse,
             "decision": self._decision,
             "notice": self._notice,
             "stopping": self._stopping,
@@ -99,14 +104,14 @@ class Watch:
         """Seconds since the first event."""
         return time.monotonic() - self.began
 
-    def _run(self, event: Mapping[str, Any]) -> None:
+    def _start(self, event: Mapping[str, Any]) -> None:
         self.run, self.config = str(event["run"]), event["config"]
         self.front = Front(parse_objectives(tuple(self.config.get("objectives", ("error",)))))
 
     def _phase(self, event: Mapping[str, Any]) -> None:
         self.phase, self.phase_began = str(event["phase"]), time.monotonic()
         self.spent, self.done, self.best, self.fresh = {}, {}, None, 0.0
-        self.now, self.scalars = "", {}
+        self.now, self.step, self.scalars = "", None, {}
         self.expected = dict(event.get("expected") or {})
         text = str(event.get("budget") or "")
         if text and text != "unlimited":
@@ -119,26 +124,28 @@ class Watch:
             self.expected |= {unit: limit for unit, limit in limits.items() if limit is not None}
 
     def _work(self, event: Mapping[str, Any]) -> None:
-        self.now = _label(event)
-        self.scalars = {}
+        self.now, self.step = _label(event), None
 
     def _outcome(self, event: Mapping[str, Any]) -> None:
-        self.spent = dict(event.get("spent") or {})
-        self.spent["elapsed"] = time.monotonic() - self.phase_began
-        if event.get("replayed"):
-            self.fresh = self.share or 0.0
-        if event["kind"] == "call":
-            value = event.get("value")
-            if isinstance(value, Mapping) and isinstance(value.get("mixture"), Mapping):
-                self.mixture = value["mixture"]
-            self.scalars = {**self.scalars, **event["figures"]}
-            return
+        self._replaying = bool(event.get("replayed"))
         status = str(event["status"])
         self.done[status] = self.done.get(status, 0) + 1
         if status == "ok" and self.front is not None:
             candidate = Candidate.from_dict(event["candidate"])
             self.front.add(Point(candidate, event["figures"]))
             self._compare(event, self.front)
+
+    def _call(self, event: Mapping[str, Any]) -> None:
+        self._replaying = bool(event.get("replayed"))
+        self.scalars = {**self.scalars, **event["figures"]}
+        value = event.get("value")
+        if isinstance(value, Mapping) and isinstance(value.get("mixture"), Mapping):
+            self.mixture = value["mixture"]
+
+    def _budget(self, event: Mapping[str, Any]) -> None:
+        self.spent = {**event["spent"], "elapsed": float(event.get("seconds") or 0.0)}
+        if self._replaying:
+            self.fresh = self.share or 0.0
 
     def _compare(self, event: Mapping[str, Any], front: Front) -> None:
         first = front.objectives[0]
@@ -154,11 +161,14 @@ class Watch:
             self.scalars = {k: v for k, v in scalars.items() if isinstance(v, int | float)}
         step = event.get("step")
         if isinstance(step, int | float):
-            self.now = f"{_label(event)}, {event.get('unit', 'epoch')} {step:g}"
+            self.step = float(step)
 
-    def _watch(self, event: Mapping[str, Any]) -> None:
-        self.signs = event
-        self.alarm = tuple(event.get("reasons") or ())
+    def _alphas(self, event: Mapping[str, Any]) -> None:
+        if isinstance(event.get("groups"), Mapping):
+            self.mixture = event["groups"]
+
+    def _collapse(self, event: Mapping[str, Any]) -> None:
+        self.alarm = str(event.get("alarm") or "")
 
     def _decision(self, event: Mapping[str, Any]) -> None:
         self.decided += 1
@@ -172,17 +182,15 @@ class Watch:
 
 
 def decision(event: Mapping[str, Any]) -> str:
-    """A decision and what it was based on, in words."""
-    kept = ", ".join(str(name) for name in event.get("kept") or ())
-    where = event.get("edge") or f"node {event.get('node')} of {event.get('group')}"
-    verb = "keeps" if event.get("what") == "topology" else "becomes"
+    """A decision and what it was based on, in words (shape: see `nas.monitors`)."""
+    verb = "keeps" if event.get("kind") == "topology" else "becomes"
     parts = []
     if event.get("images"):
         parts.append(words.number(int(event["images"]), "picture"))
-    if event.get("confidence"):
-        parts.append(f"{100 * float(event['confidence']):.0f} % sure")
+    if event.get("reason"):
+        parts.append(str(event["reason"]))
     basis = f" ({', '.join(parts)})" if parts else ""
-    return f"{where} {verb} {kept}{basis}"
+    return f"{event.get('edge')} {verb} {event.get('operation')}{basis}"
 
 
 def _label(event: Mapping[str, Any]) -> str:
