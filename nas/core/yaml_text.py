@@ -136,7 +136,9 @@ class _Dumper(yaml.SafeDumper):
         return True
 
     def represent_text(self, data: str) -> ScalarNode:
+        # Readers fold the rarer line breaks into spaces, so those are escaped.
         style = None if _is_text(data) else "'"
+        style = style if data.isprintable() else '"'
         return self.represent_scalar(_TEXT, data, style)
 
 

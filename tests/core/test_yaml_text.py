@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nas.core.yaml_text import dump_yaml, load_yaml, read_scalar
@@ -34,6 +34,8 @@ def kinds(value: Any) -> Any:
 
 
 @given(values)
+@example({"\x85": None})
+@example(["\u2028", "a\nb", "\r\n", "a\tb", "\x1b", "\ufeff", "\U0001f600", "\ue000"])
 def test_what_is_written_is_read_back(value: Any) -> None:
     written = dump_yaml(value)
     assert kinds(load_yaml(written)) == kinds(value)
