@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import platform
-import shlex
-import socket
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib import metadata
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any
 
 from nas.core.architecture import Candidate
 from nas.core.config import RunConfig, build_settings, read_yaml
@@ -28,18 +21,25 @@ from nas.engine.budget import Budget
 from nas.engine.checkpoints import clean
 from nas.engine.crew import Clock, Crew
 from nas.engine.errors import Stopped
-from nas.engine.events import Bus, Ended, Event, Finished, Listener, Notice, RunStarted, WorkDone
+from nas.engine.events import (
+    Bus,
+    Ended,
+    Finished,
+    Listener,
+    Notice,
+    RunStarted,
+    Stopping,
+)
 from nas.engine.executors import EXECUTORS
 from nas.engine.executors.base import Executor, Setup
 from nas.engine.failures import FailureWatch
 from nas.engine.lock import RunLock, holder
 from nas.engine.loop import Phase, PhaseResult, Stage
+from nas.engine.record import Recorder, write_record
 from nas.engine.records import Entry
 from nas.engine.results import RunResult, RunStatus, front_of, judged, keeps_limits, rank
 from nas.engine.signals import Aborted, Signals, Stop
 from nas.engine.store import MEMORY, Store
-
-RECORD_EVERY: Final = 5.0  # seconds between updates of run.json while works come in
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,9 @@ class Run:
         if self.folder is not None and self._lock is None:
             raise StoreError(f"{self.folder} was opened to look at", "resume it")
         bus = Bus(tuple(listeners))
-        self._stop = Stop(plan.grace)
+        self._stop = Stop(
+            plan.grace, lambda stop: bus(Stopping(signal=stop.signal, grace=stop.grace))
+        )
         self._begin(plan, bus)
         try:
             with Signals(self._stop):
@@ -242,7 +244,7 @@ class Run:
             bus(Notice(text=notice))
         self._notices.clear()
         if self.folder is not None:
-            bus.add(_Recorder(self))
+            bus.add(Recorder(self.folder, self.config, self._store))
 
     def _stages(self, plan: Plan, bus: Bus) -> dict[str, PhaseResult]:
         executor = plan.executor
@@ -334,31 +336,8 @@ class Run:
         )
 
     def _record(self, status: str, reason: str) -> None:
-        """Write run.json."""
-        if self.folder is None:
-            return
-        path = self.folder / files.RECORD
-        before = files.read_json(path)
-        now = time.time()
-        files.write_json(
-            path,
-            {
-                "format": 1,
-                "status": status,
-                "reason": reason,
-                "seed": self.config.seed,
-                "device": self.config.device,
-                "budget": self.config.budget,
-                "spent": self._store.spent().to_dict(),
-                "counts": self._store.counts(),
-                "command": before.get("command") or shlex.join(sys.argv),
-                "created": before.get("created") or now,
-                "updated": now,
-                "pid": os.getpid(),
-                "host": socket.gethostname(),
-                "versions": versions(),
-            },
-        )
+        if self.folder is not None:
+            write_record(self.folder, self.config, self._store, status, reason)
 
     # -- being asked ---------------------------------------------------------------------
 
@@ -433,32 +412,3 @@ class Run:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-class _Recorder:
-    """Keeps run.json current while outcomes come in.
-
-    Args:
-        run: The run.
-    """
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-        self._last = time.monotonic()
-
-    def __call__(self, event: Event) -> None:
-        now = time.monotonic()
-        if isinstance(event, WorkDone) and now - self._last >= RECORD_EVERY:
-            self._last = now
-            self._run._record("running", "")
-
-
-def versions() -> dict[str, str]:
-    """Versions of what the figures may depend on, without importing any of it."""
-    found = {"python": platform.python_version()}
-    for name in ("nas-engine", "torch", "numpy", "scikit-learn"):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Final
 
@@ -21,22 +22,31 @@ class Stop:
 
     Args:
         grace: Seconds that running work gets to reach its end before it is interrupted.
+        noticed: Called once, by whoever asks first after the request: not by the signal's
+            handler, which may have come in the middle of anything.
     """
 
-    def __init__(self, grace: float = 30.0) -> None:
+    def __init__(self, grace: float = 30.0, noticed: Callable[[Stop], None] | None = None) -> None:
         self.grace = grace
         self.signal = 0
+        self._noticed = noticed
         self._since: float | None = None
 
     @property
     def requested(self) -> bool:
         """No more work may be started."""
-        return self._since is not None
+        if self._since is None:
+            return False
+        if self._noticed is not None:
+            noticed, self._noticed = self._noticed, None
+            noticed(self)
+        return True
 
     @property
     def overdue(self) -> bool:
         """The grace is over: running work is to raise `Interrupted`."""
-        return self._since is not None and time.monotonic() - self._since >= self.grace
+        since = self._since
+        return self.requested and since is not None and time.monotonic() - since >= self.grace
 
     def request(self, number: int = signal.SIGINT) -> None:
         """Ask the run to stop, as a first signal does."""

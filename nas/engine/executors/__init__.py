@@ -1,4 +1,12 @@
-"""Who does the work: in this process (`serial`), or in supervised ones (`processes`)."""
+"""Who does the work: in this process (`serial`), or in supervised ones (`processes`).
+
+A work's seed comes from what it is, a session's from its run, and both executors do a job by the
+same code. A strategy that asks in batches is therefore told the same by both, to the last bit as
+long as the training code is a function of its seed: same machine, same library versions and the
+same number of CPU threads a worker (`Setup.threads`: sums may round otherwise on more threads).
+A strategy that uses `Next` is told the same figures, in an order that several workers decide;
+the order is stored, so that a resumed run repeats it.
+"""
 
 from __future__ import annotations
 

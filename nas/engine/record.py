@@ -1,0 +1,93 @@
+"""run.json: what a run is and how far it is, for people and for other programs."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import socket
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+from nas.core.config import RunConfig
+from nas.engine.events import Event, WorkDone
+from nas.engine.folder import RECORD, read_json, write_json
+from nas.engine.store import Store
+
+EVERY: Final = 5.0
+"""Seconds between updates while works come in."""
+
+DISTRIBUTIONS: Final = ("nas-engine", "torch", "numpy", "scikit-learn")
+
+
+def write_record(folder: Path, config: RunConfig, store: Store, status: str, reason: str) -> None:
+    """Replace run.json.
+
+    Args:
+        folder: The run's.
+        config: The run's, with the budget as it is now.
+        store: Counts what was spent.
+        status: "created", "running", "done", "stopped" or "failed".
+        reason: Why, in one line.
+
+    Raises:
+        StoreError: It cannot be written.
+    """
+    before = read_json(folder / RECORD)
+    now = time.time()
+    write_json(
+        folder / RECORD,
+        {
+            "format": 1,
+            "status": status,
+            "reason": reason,
+            "seed": config.seed,
+            "device": config.device,
+            "budget": config.budget,
+            "spent": store.spent().to_dict(),
+            "counts": store.counts(),
+            "command": before.get("command") or shlex.join(sys.argv),
+            "created": before.get("created") or now,
+            "updated": now,
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "versions": versions(),
+        },
+    )
+
+
+class Recorder:
+    """A listener that keeps run.json current while outcomes come in.
+
+    Args:
+        folder: The run's.
+        config: The run's.
+        store: The run's.
+    """
+
+    def __init__(self, folder: Path, config: RunConfig, store: Store) -> None:
+        self._folder = folder
+        self._config = config
+        self._store = store
+        self._last = time.monotonic()
+
+    def __call__(self, event: Event) -> None:
+        """Write, if it is time."""
+        now = time.monotonic()
+        if isinstance(event, WorkDone) and now - self._last >= EVERY:
+            self._last = now
+            write_record(self._folder, self._config, self._store, "running", "")
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the figures may depend on, without importing any of it."""
+    found = {"python": platform.python_version()}
+    for name in DISTRIBUTIONS:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
