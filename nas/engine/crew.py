@@ -174,7 +174,7 @@ class Crew:
         self._finish(ticket, paid, place.ordinal, replayed=True, repeated=repeated)
 
     def _diverge(self, ticket: Ticket) -> None:
-        self._store.cut_one(ticket.phase, ticket.sequence)
+        self._store.diverge(ticket.phase, ticket.sequence)
         if ticket.phase not in self._diverged:
             self._diverged.add(ticket.phase)
             self._bus(

@@ -229,7 +229,9 @@ class Phase:
 
     def _remember(self, name: str, function: Callable[[], Any]) -> Any:
         there, value = self._store.remembered(self._name, name)
-        return value if there else self._store.remember(self._name, name, function())
+        if there:
+            return value
+        return self._store.remember(self._name, name, function(), self._count)
 
     def _announce(self, topic: str, payload: Mapping[str, Any]) -> None:
         new = self._store.announce(self._name, self._announced, topic, payload)

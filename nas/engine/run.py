@@ -160,7 +160,10 @@ class Run:
             if budget is not None:
                 now = str(Budget.parse(now).changed(budget))
                 store.write("budget", now)
-                store.write("closed:search", None)
+                first, *later = store.read("phases", ["search"])
+                store.write(f"closed:{first}", None)
+                for phase in later:  # they follow another search now
+                    store.begin_anew(phase)
             run.config = own.model_copy(update={"budget": now})
             if retry_failed:
                 count = store.forget_failed()

@@ -32,7 +32,8 @@ CREATE TABLE session (
     size INTEGER NOT NULL, crc INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE remembered (
-    phase TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (phase, name)
+    phase TEXT NOT NULL, name TEXT NOT NULL, sequence INTEGER NOT NULL, value TEXT NOT NULL,
+    PRIMARY KEY (phase, name)
 ) WITHOUT ROWID;
 CREATE TABLE event (
     position INTEGER PRIMARY KEY, phase TEXT NOT NULL, number INTEGER NOT NULL,

@@ -16,18 +16,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nas.core.canonical import plain
 from nas.core.errors import StoreError
 from nas.core.work import Call, Evaluate, Spent, Work
 from nas.engine import schema
-from nas.engine.records import Checkpoint, Entry, Paid, Place, dump, kind_of, load, load_work
+from nas.engine.records import Checkpoint, Entry, Paid, Place, dump, load_work
+from nas.engine.rows import COLUMNS, entry_of, insert, paid_of, tags_of
 from nas.engine.schema import translated
 
 MEMORY = ":memory:"
-_OUTCOME = (
-    "o.key, w.payload, o.status, o.figures, o.value, o.curve, o.error, o.epochs, o.evaluations,"
-    " o.seconds, o.macs, w.before, o.changed, o.phase, o.elapsed"
-)
 
 
 class Store:
@@ -97,9 +93,9 @@ class Store:
     def find(self, key: str) -> Paid | None:
         """What was paid for under `key`."""
         row = self._one(
-            f"SELECT {_OUTCOME} FROM outcome o JOIN work w USING (key) WHERE o.key = ?", key
+            f"SELECT {COLUMNS} FROM outcome o JOIN work w USING (key) WHERE o.key = ?", key
         )
-        return None if row is None else _paid(row)
+        return None if row is None else paid_of(row)
 
     def place(self, phase: str, sequence: int) -> Place | None:
         """The log's line for the `sequence`-th work of `phase`."""
@@ -134,13 +130,13 @@ class Store:
         place = Place(phase, sequence, self._ordinal + 1, paid.key)
         tags = None
         if isinstance(work, Evaluate):
-            tags = _tags(work)
+            tags = tags_of(work)
         if checkpoint is not None:
             self._sync("FULL")
         try:
             with self._transaction() as db:
                 if new:
-                    _insert(db, paid)
+                    insert(db, paid)
                 db.execute(
                     "INSERT INTO log VALUES (?, ?, ?, ?, ?)",
                     (place.ordinal, phase, sequence, paid.key, tags),
@@ -161,10 +157,15 @@ class Store:
         with translated(self.path):
             self._db.execute(f"PRAGMA synchronous = {level}")
 
-    def cut_one(self, phase: str, sequence: int) -> None:
-        """Forget one line of the log; what was paid for stays findable."""
+    def diverge(self, phase: str, sequence: int) -> None:
+        """Another work is asked for at `sequence` than the log says.
+
+        That line is forgotten, and so is what was remembered after it; what was paid for stays
+        findable.
+        """
         with self._transaction() as db:
             db.execute("DELETE FROM log WHERE phase = ? AND sequence = ?", (phase, sequence))
+            _forget(db, phase, sequence)
 
     def position(self) -> int:
         """Number of the last outcome, 0 if there is none."""
@@ -179,10 +180,19 @@ class Store:
             )
         return done.rowcount
 
+    def begin_anew(self, phase: str) -> None:
+        """Forget the log of a phase and what it remembered; what was paid for stays findable."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM log WHERE phase = ?", (phase,))
+            _forget(db, phase, -1)
+
     def forget_failed(self) -> int:
         """Forget all failed evaluations, so that they are tried again; returns their number."""
         failed = "SELECT key FROM outcome WHERE status = 'failed'"
+        first = f"SELECT phase, min(sequence) FROM log WHERE key IN ({failed}) GROUP BY phase"
         with self._transaction() as db:
+            for phase, sequence in db.execute(first).fetchall():
+                _forget(db, phase, sequence)
             db.execute(f"DELETE FROM log WHERE key IN ({failed})")
             return db.execute("DELETE FROM outcome WHERE status = 'failed'").rowcount
 
@@ -195,24 +205,24 @@ class Store:
         seen: set[tuple[str, str | None]] = set()
         known: set[str] = set()
         query = (
-            f"SELECT {_OUTCOME}, l.phase, l.tags, l.ordinal FROM log l"
+            f"SELECT {COLUMNS}, l.phase, l.tags, l.ordinal FROM log l"
             " JOIN outcome o USING (key) JOIN work w USING (key) ORDER BY l.ordinal"
         )
         for row in self._all(query):
             *body, phase, tags, ordinal = row
-            paid = _paid(body)
+            paid = paid_of(body)
             if (paid.key, tags) in seen:
                 continue
-            yield _entry(paid, phase, tags, ordinal, repeated=paid.key in known)
+            yield entry_of(paid, phase, tags, ordinal, repeated=paid.key in known)
             seen.add((paid.key, tags))
             known.add(paid.key)
         query = (
-            f"SELECT {_OUTCOME} FROM outcome o JOIN work w USING (key)"
+            f"SELECT {COLUMNS} FROM outcome o JOIN work w USING (key)"
             " WHERE o.key NOT IN (SELECT key FROM log) ORDER BY o.position"
         )
         for row in self._all(query):
-            paid = _paid(row)
-            yield _entry(paid, paid.phase, None, -1, repeated=False)
+            paid = paid_of(row)
+            yield entry_of(paid, paid.phase, None, -1, repeated=False)
 
     def spent(self) -> Spent:
         """Everything ever paid for in this run."""
@@ -283,11 +293,21 @@ class Store:
         row = self._one("SELECT value FROM remembered WHERE phase = ? AND name = ?", phase, name)
         return (False, None) if row is None else (True, json.loads(row[0]))
 
-    def remember(self, phase: str, name: str, value: Any) -> Any:
-        """Keep a JSON-able value for good; returns it as a replay will read it."""
+    def remember(self, phase: str, name: str, value: Any, sequence: int = 0) -> Any:
+        """Keep a JSON-able value; returns it as a replay will read it.
+
+        Args:
+            phase: Part of the run.
+            name: Unique in the phase.
+            value: What to keep.
+            sequence: Works the phase had asked for by then: what the value may depend on.
+        """
         text = dump(value)
         with self._transaction() as db:
-            db.execute("INSERT OR REPLACE INTO remembered VALUES (?, ?, ?)", (phase, name, text))
+            db.execute(
+                "INSERT OR REPLACE INTO remembered VALUES (?, ?, ?, ?)",
+                (phase, name, sequence, text),
+            )
         return json.loads(text)
 
     def announce(self, phase: str, number: int, name: str, payload: Any) -> bool:
@@ -312,6 +332,11 @@ class Store:
             "SELECT phase, name, payload FROM event ORDER BY position"
         ):
             yield phase, name, json.loads(text)
+
+
+def _forget(db: sqlite3.Connection, phase: str, sequence: int) -> None:
+    """Drop remembered values that may depend on the work at `sequence`."""
+    db.execute("DELETE FROM remembered WHERE phase = ? AND sequence > ?", (phase, sequence))
 
 
 def _connect(path: str, readonly: bool) -> sqlite3.Connection:
@@ -339,69 +364,3 @@ def _configure(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = NORMAL")
     db.execute("PRAGMA busy_timeout = 5000")
-
-
-def _insert(db: sqlite3.Connection, paid: Paid) -> None:
-    db.execute(
-        "INSERT OR IGNORE INTO work VALUES (?, ?, ?, ?)",
-        (paid.key, kind_of(paid.work), paid.before, dump(paid.work.to_dict())),
-    )
-    db.execute(
-        "INSERT INTO outcome (key, phase, status, figures, value, curve, error, changed, epochs,"
-        " evaluations, seconds, macs, elapsed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            paid.key,
-            paid.phase,
-            paid.status,
-            dump(paid.figures),
-            dump(paid.value),
-            dump(paid.curve),
-            paid.error,
-            paid.changed,
-            paid.spent.epochs,
-            paid.spent.evaluations,
-            paid.spent.seconds,
-            paid.spent.macs,
-            paid.elapsed,
-        ),
-    )
-
-
-def _paid(row: Any) -> Paid:
-    (key, payload, status, figures, value, curve, error, *rest) = row
-    (epochs, evaluations, seconds, macs, before, changed, phase, elapsed) = rest
-    return Paid(
-        key=key,
-        work=load_work(payload),
-        status=status,
-        figures=load(figures),
-        value=load(value),
-        curve=load(curve),
-        error=error,
-        spent=Spent(epochs, evaluations, seconds, macs),
-        before=before,
-        changed=bool(changed),
-        phase=phase,
-        elapsed=elapsed,
-    )
-
-
-def _tags(work: Evaluate) -> str:
-    return dump(plain(work.tags)) if work.tags else "{}"
-
-
-def _entry(paid: Paid, phase: str, tags: str | None, ordinal: int, *, repeated: bool) -> Entry:
-    work = paid.work
-    if isinstance(work, Evaluate) and tags is not None and _tags(work) != tags:
-        work = Evaluate(work.candidate, work.budget, work.seed, work.split, json.loads(tags))
-    return Entry(
-        work=work,
-        status=paid.status,
-        figures=paid.figures,
-        value=paid.value,
-        curve=paid.curve,
-        error=paid.error,
-        spent=Spent() if repeated else paid.spent,
-        phase=phase,
-        ordinal=ordinal,
-    )

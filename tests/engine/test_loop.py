@@ -320,6 +320,28 @@ def test_a_divergence_is_told_and_loses_nothing(tmp_path: Path) -> None:
     assert len(replayed) == 4
 
 
+def test_what_was_remembered_after_a_divergence_is_worked_out_anew(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "s.sqlite")
+
+    def body(second: int) -> Body:
+        def run(problem: Problem, rng: np.random.Generator) -> Generator[Any, Any, Any]:
+            candidates = problem.sample(4, rng)
+            kept = []
+            for step, index in enumerate((0, second)):
+                (outcome,) = yield [Evaluate(candidates[index], 1)]
+                error = outcome.figures["error"]
+                kept.append(problem.remember(f"fit/{step}", lambda error=error: error))
+            return {"kept": kept}
+
+        return run
+
+    first = desk.run(body(1)).extra["kept"]
+    other = desk.run(body(2)).extra["kept"]
+    assert other[0] == first[0]
+    assert other[1] != first[1]
+    assert other == Desk().run(body(2)).extra["kept"]
+
+
 def test_a_session_goes_another_way_after_a_divergence(tmp_path: Path) -> None:
     desk = Desk(tmp_path / "s.sqlite")
     desk.checkpoints = str(tmp_path)

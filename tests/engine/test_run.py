@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from nas.core.work import Call, Evaluate
 from nas.engine import folder as files
 from nas.engine.budget import Budget
 from nas.engine.errors import RunFailed
-from nas.engine.events import Event, Finished, Notice
+from nas.engine.events import Event, Finished, Notice, Stopping
 from nas.engine.executors.base import Setup
 from nas.engine.loop import PhaseResult, Stage
 from nas.engine.run import Plan, Run
@@ -177,6 +178,26 @@ def test_a_search_and_a_finale_with_its_own_account(run: Run, folder: Path) -> N
     assert look.best is not None
     assert look.best.figures == result.best.figures
     look.close()
+
+
+def test_a_finale_follows_an_extended_search_without_complaint(run: Run, folder: Path) -> None:
+    def finale(
+        problem: Problem, rng: np.random.Generator, before: Mapping[str, PhaseResult]
+    ) -> Generator[Any, Any, Any]:
+        count = problem.remember("count", lambda: len(before["search"].outcomes))
+        best = problem.best(before["search"].outcomes).candidate
+        yield [Evaluate(best, 30), Evaluate(problem.sample(1, rng)[0], 30)]
+        return {"found": [best], "count": count}
+
+    stages = (Stage("finale", finale),)
+    run.execute(plan(run, stages=stages))
+    run.close()
+    events: list[Event] = []
+    with Run.resume(folder, budget="+8evaluations") as more:
+        result = more.execute(plan(more, stages=stages), [events.append])
+        assert result.extra == {"count": 20}
+        assert len([e for e in more.history if e.phase == "search"]) == 20
+    assert notices(events) == []
 
 
 def test_nothing_feasible_is_exit_code_3(folder: Path) -> None:
@@ -386,6 +407,26 @@ class Interrupting:
         if self.left < 0:
             raise KeyboardInterrupt
         return toy_evaluator(candidate, budget, seed)
+
+
+def test_a_stop_from_another_thread_is_announced_and_can_be_resumed(run: Run, folder: Path) -> None:
+    events: list[Event] = []
+
+    def evaluator(candidate: Candidate, budget: float | None, seed: int) -> dict[str, float]:
+        if len(run.history) == 3:
+            thread = threading.Thread(target=run.stop)
+            thread.start()
+            thread.join()
+        return toy_figures(candidate, budget, seed)
+
+    result = run.execute(plan(run, evaluator=evaluator), [events.append])
+    assert (result.status, result.exit_code) == ("stopped", 130)
+    assert result.resume_command == f"nas resume {folder}"
+    assert len(run.history) == 4
+    assert len([event for event in events if isinstance(event, Stopping)]) == 1
+    run.close()
+    with Run.resume(folder) as again:
+        assert again.execute(plan(again)).status == "done"
 
 
 class Unknown(Strategy):

@@ -22,6 +22,7 @@ from nas.core.errors import (
     Interrupted,
     NasError,
     SpaceError,
+    StoreError,
 )
 from nas.core.protocols import Context, Evaluator, Reply, Session
 from nas.core.registry import load_plugin
@@ -154,7 +155,12 @@ class Bench:
         if self._folder is None:
             return report
         file = new_name(call.session, job.key)
-        held.session.save(self._folder / file)
+        try:
+            held.session.save(self._folder / file)
+        except (OSError, RuntimeError) as error:  # torch's writer raises the latter
+            raise StoreError(
+                f"checkpoint {file} cannot be written: {one_line(str(error))}", "is the disk full?"
+            ) from error
         size, crc = seal(self._folder / file)
         report.checkpoint = Checkpoint(call.session, job.key, file, size, crc)
         return report
