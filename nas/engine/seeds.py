@@ -9,11 +9,10 @@ from __future__ import annotations
 import hashlib
 import random
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-from numpy.random import mtrand
 
 
 def derive(seed: int, *parts: str) -> int:
@@ -22,34 +21,40 @@ def derive(seed: int, *parts: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 
 
-class Seeder:
-    """Seeds the global generators of Python, NumPy and (if it is loaded) torch for a block.
+class GlobalChance:
+    """The global generators of Python, NumPy and (if it is loaded) torch.
 
-    Training code that draws from them is then a function of its seed; the caller's own
-    generators are put back afterwards. Blocks may be nested.
+    Training code that draws from them is a function of its seed when they are seeded before
+    each work. What the caller had is kept from the first seeding on, for `restore`.
     """
 
     def __init__(self) -> None:
-        # NumPy's global state takes long to copy; putting another generator in its place does not.
-        self._spare: list[np.random.MT19937] = []
+        self._kept = False
+        self._python: tuple[Any, ...] = ()
+        self._numpy: Mapping[str, Any] = {}
+        self._torch: Any = None
 
-    @contextmanager
-    def __call__(self, seed: int) -> Iterator[None]:
-        """Seed for the block."""
-        python, numpy = random.getstate(), mtrand.get_bit_generator()
+    def seed(self, seed: int) -> None:
+        """Make what is drawn from now on a function of `seed`."""
         torch = sys.modules.get("torch")
-        state = torch.get_rng_state() if torch is not None else None
-        spare = self._spare.pop() if self._spare else np.random.MT19937(0)
+        if not self._kept:
+            self._kept = True
+            self._python = random.getstate()
+            self._numpy = np.random.get_state(legacy=False)
+        if torch is not None and self._torch is None:
+            self._torch = torch.get_rng_state()
         random.seed(seed)
-        mtrand.set_bit_generator(spare)
         np.random.seed(seed)
         if torch is not None:
             torch.manual_seed(seed)
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            mtrand.set_bit_generator(numpy)
-            self._spare.append(spare)
-            if torch is not None and state is not None:
-                torch.set_rng_state(state)
+
+    def restore(self) -> None:
+        """Put back what the caller had; harmless when nothing was seeded."""
+        if not self._kept:
+            return
+        self._kept = False
+        random.setstate(self._python)
+        np.random.set_state(dict(self._numpy))
+        if self._torch is not None:
+            sys.modules["torch"].set_rng_state(self._torch)
+            self._torch = None

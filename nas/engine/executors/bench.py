@@ -30,7 +30,7 @@ from nas.core.work import Call, Evaluate, Spent
 from nas.engine.checkpoints import CheckpointError, check_file, new_name, scratch_folder, seal
 from nas.engine.executors.base import Job, Report, Setup
 from nas.engine.records import Checkpoint, dump, not_finite
-from nas.engine.seeds import Seeder, derive
+from nas.engine.seeds import GlobalChance, derive
 from nas.engine.tables import EVALUATORS, SESSIONS, resolve
 
 Emit = Callable[[str, Mapping[str, Any]], None]
@@ -83,11 +83,16 @@ class Bench:
         self._halted = halted
         self._device = setup.devices[slot % len(setup.devices)]
         self._sessions: dict[str, _Held] = {}
-        self._seeded = Seeder()
+        self._chance = GlobalChance()
         for plugin in setup.plugins:
             load_plugin(Path(plugin))
         self._evaluator = make_evaluator(setup)
         self._folder = Path(setup.checkpoints) if setup.checkpoints else None
+
+    def close(self) -> None:
+        """Let go of the sessions; give the process its own chance back."""
+        self._sessions.clear()
+        self._chance.restore()
 
     def perform(self, job: Job, emit: Emit) -> Report:
         """Do one job; every failure becomes a report."""
@@ -103,11 +108,10 @@ class Bench:
         scratch = self._scratch(job)
         context = Context(self._device, job.seed, scratch, stop, emit)
         try:
-            with self._seeded(job.seed):
-                if isinstance(job.work, Call):
-                    report = self._call(job, job.work, context)
-                else:
-                    report = self._evaluate(job, job.work, context)
+            if isinstance(job.work, Call):
+                report = self._call(job, job.work, context)
+            else:
+                report = self._evaluate(job, job.work, context)
         except Interrupted:
             if late() and not self._halted():
                 report = _failed(job, f"timed out after {limit:g} s")
@@ -137,6 +141,7 @@ class Bench:
     def _evaluate(self, job: Job, work: Evaluate, context: Context) -> Report:
         if self._evaluator is None:
             raise ConfigError("the strategy evaluates candidates, but no evaluator is set")
+        self._chance.seed(job.seed)
         reply = self._evaluator.evaluate(work, context)
         return _answer(job, reply, changed=False)
 
@@ -145,6 +150,7 @@ class Bench:
             held = self._bring(job, call, context)
         except CheckpointError as error:
             return Report(job.id, "stateless", error=str(error))
+        self._chance.seed(job.seed)
         reply = held.session.call(call.method, call.arguments, context)
         if call.method in held.session.readonly:
             return _answer(job, reply, changed=False)
@@ -177,8 +183,8 @@ class Bench:
                 past = Context(
                     context.device, seed, context.scratch, context.should_stop, context.emit
                 )
-                with self._seeded(seed):
-                    session.call(earlier.method, earlier.arguments, past)
+                self._chance.seed(seed)
+                session.call(earlier.method, earlier.arguments, past)
         elif job.before != job.start:
             self._load(session, job)
         held = self._sessions[call.session] = _Held(session, job.before)
@@ -191,8 +197,8 @@ class Bench:
             raise ConfigError(f"the strategy calls the session {name!r}", f"it declares {known}")
         seed = derive(self._setup.seed, "session", name)
         first = Context(context.device, seed, context.scratch, context.should_stop, context.emit)
-        with self._seeded(seed):
-            session: Session = resolve(SESSIONS, target)(self._setup.spec, first)
+        self._chance.seed(seed)
+        session: Session = resolve(SESSIONS, target)(self._setup.spec, first)
         return session
 
     def _load(self, session: Session, job: Job) -> None:

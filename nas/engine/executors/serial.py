@@ -67,4 +67,6 @@ class SerialExecutor:
 
     def close(self, *, kill: bool = False) -> None:
         """Forget the evaluator and the sessions."""
+        if self._bench is not None:
+            self._bench.close()
         self._bench = None
