@@ -128,8 +128,9 @@ def main() -> None:
             "outcome into the store, disk": lambda: commits(new(), count),
         }
         print(
-            f"| per trial, median of {options.rounds} x {count} | wall ms | CPU ms |\n|---|---|---|"
+            f"| ms a trial, {options.rounds} rounds of {count} | wall, median | best | CPU, best |"
         )
+        print("|---|---|---|---|")
         for title, case in cases.items():
             case()
             rounds = [case() for _ in range(options.rounds)]
