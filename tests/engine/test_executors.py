@@ -25,7 +25,7 @@ from nas.engine.executors.threads import fair_share
 from nas.strategies.base import Strategy
 from nas.strategies.random import Random
 from nas.testing.executors import DIES, DIES_ONCE, OK, Accidents, Script, check_executor
-from nas.testing.replay import Trial, log_of, same_result
+from nas.testing.replay import Killed, Trial, log_of, same_result
 from nas.testing.toys import toy_evaluator, toy_problem
 
 
@@ -70,6 +70,9 @@ def test_a_killed_worker_costs_nothing_but_its_second_death_does(tmp_path: Path)
     result = trial.begin(tmp_path, listeners=(events.append,))
     assert [o.status for o in result.outcomes] == ["ok", "ok", "ok", "failed", "ok", "ok"]
     assert "SIGKILL" in result.outcomes[3].error
+    (tmp_path / "quiet").mkdir()
+    quiet = Trial(Script((OK,) * 6), toy_problem(), setup).begin(tmp_path / "quiet")
+    assert result.extra["looks"] == quiet.extra["looks"]  # sessions came back from checkpoints
     notices = [e.text for e in events if isinstance(e, Notice)]
     assert len([text for text in notices if "tried once more" in text]) == 2
 
@@ -131,6 +134,38 @@ def test_a_memory_limit_kills_one_evaluation(tmp_path: Path) -> None:
     assert told[0]["event"] == "progress"
     assert told[0]["scalars"] == {"error": 0.5}
     assert "candidate" in told[0]
+
+
+class Resuming:
+    """Stops half-way the first time, and goes on from its scratch folder the second time."""
+
+    reports: ClassVar[tuple[str, ...]] = ("error",)
+
+    def __init__(self, spec: Mapping[str, Any]) -> None:
+        self.stopped = 0
+
+    def evaluate(self, work: Evaluate, context: Context) -> Reply:
+        assert context.scratch is not None
+        half = context.scratch / "half"
+        if not half.exists():
+            half.write_text("0.25")
+            self.stopped += 1
+            raise Killed
+        error = float(half.read_text())
+        half.unlink()
+        return Reply({"error": error})
+
+
+def test_a_work_finds_what_it_left_in_its_scratch_folder(tmp_path: Path) -> None:
+    evaluator = Resuming({})
+    trial = Trial(Batch(1.0, 1.0), toy_problem("error"), Setup(evaluator=evaluator))
+    for _ in range(2):
+        with pytest.raises(Killed):
+            trial.begin(tmp_path)
+    result = trial.begin(tmp_path)
+    assert [o.figures["error"] for o in result.outcomes] == [0.25, 0.25]
+    assert evaluator.stopped == 2
+    assert list((tmp_path / "scratch").iterdir()) == []
 
 
 def test_progress_is_told_by_the_serial_executor_too(tmp_path: Path) -> None:
