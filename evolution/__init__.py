@@ -1,0 +1,1 @@
+"""Variation and selection that strategies share; none is registered yet."""

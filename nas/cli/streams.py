@@ -61,8 +61,14 @@ class Streams:
 
     def result(self, renderable: RenderableType) -> None:
         """Print a result; nothing if stdout is for JSON."""
-        if not self.json:
+        if self.json:
+            return
+        if self.out.is_terminal:
             self.out.print(renderable)
+            return
+        with self.out.capture() as captured:  # without the blanks that fill lines up
+            self.out.print(renderable)
+        self.text("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
     def line(self, text: str, style: str = "") -> None:
         """Print a result line, never wrapped."""

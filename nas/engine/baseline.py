@@ -24,7 +24,9 @@ def baseline(history: Sequence[Entry]) -> Mapping[str, Any]:
     was chosen by validation error too.
     """
     final = [
-        e for e in history if e.ok and isinstance(e.work, Evaluate) and e.tags.get("stage") == "final"
+        e
+        for e in history
+        if e.ok and isinstance(e.work, Evaluate) and e.tags.get("stage") == "final"
     ]
     arms = {arm: [e for e in final if e.tags.get("arm") == arm] for arm in (FOUND, RANDOM)}
     found, drawn = _chosen(arms[FOUND]), _figures(arms[RANDOM])
@@ -32,9 +34,7 @@ def baseline(history: Sequence[Entry]) -> Mapping[str, Any]:
     if not pairs:
         return {}
     result = paired([found[p] for p in pairs], [drawn[p] for p in pairs])
-    draws = [
-        e for e in history if isinstance(e.work, Evaluate) and e.tags.get("stage") == "draw"
-    ]
+    draws = [e for e in history if isinstance(e.work, Evaluate) and e.tags.get("stage") == "draw"]
     searched = [e for e in history if e.phase == "search"]
     numbers = {key: value for key, value in asdict(result).items() if abs(value) != float("inf")}
     return {
@@ -43,8 +43,10 @@ def baseline(history: Sequence[Entry]) -> Mapping[str, Any]:
             "sentence": sentence(result, "the found architecture", "random search"),
             "verdict": result.verdict,
             **numbers,
-            "found": [found[p] for p in pairs],
-            "random": [drawn[p] for p in pairs],
+            "arms": {
+                FOUND: [found[p] for p in pairs],
+                RANDOM: [drawn[p] for p in pairs],
+            },
             "search_macs": sum(e.spent.macs for e in searched),
             "random_macs": sum(e.spent.macs for e in draws),
             "search_seconds": sum(e.spent.seconds for e in searched),

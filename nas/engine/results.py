@@ -108,7 +108,7 @@ def judged(
     for entry in entries:
         if _amount(entry) == largest:
             groups.setdefault(entry.candidate.id, []).append(entry)
-    return [_merge(group) for group in groups.values()]
+    return [merged(group) for group in groups.values()]
 
 
 def _about(entries: list[Entry], found: Sequence[Candidate] | None) -> list[Entry]:
@@ -127,7 +127,8 @@ def _amount(entry: Entry) -> float:
     return math.inf if entry.budget is None else entry.budget
 
 
-def _merge(group: list[Entry]) -> Entry:
+def merged(group: Sequence[Entry]) -> Entry:
+    """Evaluations of one candidate as one: the means of its figures over seeds."""
     seen = [e for e in group if isinstance(e.work, Evaluate) and e.work.split == "validation"]
     figures = {**_means(group), **_means(seen)}
     return replace((seen or group)[0], figures=figures)

@@ -1,16 +1,19 @@
-"""Who works out a candidate's figures: `train` trains it."""
+"""Who works out a candidate's figures; importing this imports none of them."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from nas.core.registry import Registry
 
-__all__ = ["EVALUATORS"]
+__all__ = ["EVALUATORS", "WEIGHTS"]
+
+WEIGHTS: Final = "weights.safetensors"
+"""Name, in a work's scratch folder, of the weights of a training for the final report."""
 
 EVALUATORS: Registry[Any] = Registry("evaluator", "nas.evaluators")
-"""A member is called with the run's configuration (a dumped `RunConfig`) and gives an `Evaluator`;
-or it is itself a function of candidate, budget and seed that gives figures."""
+"""A member is called with the run's specification and gives an `Evaluator`, or is itself a
+function of candidate, budget and seed that gives figures."""
 
 EVALUATORS.add(
     "train", "nas.evaluators.train:TrainEvaluator", "train the candidate on the run's data"

@@ -66,9 +66,7 @@ def gradients(
 ) -> list[Tensor]:
     """Gradient of `loss` in each parameter; zero where the loss does not depend on it."""
     found = torch.autograd.grad(loss, parameters, create_graph=create_graph, allow_unused=True)
-    return [
-        torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)
-    ]
+    return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]
 
 
 def first_order(

@@ -26,6 +26,12 @@ from search_spaces import get_space
 from search_spaces.cell import CellSpace, legal_operations
 from search_spaces.supernet import EDGES, Supernet, masked
 
+POWER_ITERATIONS = 8
+POWER_TOLERANCE = 0.05
+"""Enough to see an eigenvalue grow by a third, which is what the alarm is about."""
+
+CURVATURE_PASSES = 6.0 + 6.0 * POWER_ITERATIONS
+
 Compare = Callable[[Tensor], Mapping[str, Tensor]]
 Variant = Callable[[Tensor], Tensor]
 
@@ -48,7 +54,7 @@ def open_supernet(spec: Mapping[str, Any], context: Context) -> SupernetSession:
     data = load_data(config.data, config.seed, **config.data_settings)
     pc_darts = settings.variant.name == "pc-darts"
     with seeded(config.seed, "supernet"):
-        supernet = space.supernet(
+        supernet: Any = space.supernet(
             data.input_shape,
             data.num_classes,
             fast=settings.fast,
@@ -57,7 +63,7 @@ def open_supernet(spec: Mapping[str, Any], context: Context) -> SupernetSession:
             **config.network,
         )
     device = torch.device(context.device)
-    supernet = supernet.to(device, memory_format=torch.channels_last)
+    supernet.to(device, memory_format=torch.channels_last)
     training = SupernetTraining(supernet, data, settings, config.seed, device)
     return SupernetSession(space, training, data.fingerprint)
 
@@ -131,9 +137,13 @@ class SupernetSession:
             inputs = training.pipeline.plain(images)
             loss, _ = training.loss(inputs, labels, supernet.mixture())
             value = dominant_eigenvalue(
-                loss, supernet.alpha_parameters(), generator(context.seed, "start")
+                loss,
+                supernet.alpha_parameters(),
+                generator(context.seed, "start"),
+                iterations=POWER_ITERATIONS,
+                tolerance=POWER_TOLERANCE,
             )
-        return {"eigenvalue": value}, 0.0, 6.0 * len(labels)
+        return {"eigenvalue": value}, 0.0, CURVATURE_PASSES * len(labels)
 
     def drops(self, context: Context, edge: str) -> tuple[Any, float, float]:
         """What is left without each operation of `edge` (see `Measurement.to_dict`)."""

@@ -175,6 +175,16 @@ class SupernetTraining:
                     held_out = self.pipeline.train(images, chance["valid"]), labels
                     self._alpha_step(batch, held_out, valid)
                 self._weight_step(batch, train, chance["host"])
+                context.emit(
+                    "progress",
+                    {
+                        "phase": "tune" if self.progress.tuning else "supernet",
+                        "step": number,
+                        "unit": "epoch",
+                        "steps": self.settings.epochs,
+                        "scalars": {"batch": step + 1, "batches": self.steps},
+                    },
+                )
         self.progress.epochs = number + 1
         figures = {"train_loss": train.loss(), "train_error": train.error()}
         if valid.images:
@@ -248,7 +258,7 @@ class SupernetTraining:
         if epsilon:
             mixture = perturbed(mixture, epsilon, chance)
         loss, logits = self.loss(*batch, mixture)
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self._weights(), self.settings.weights.clip_norm)
         self.weight_optimizer.step()
         self.weight_optimizer.zero_grad()

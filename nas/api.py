@@ -1,0 +1,222 @@
+"""The public Python face: search, resume, evaluate, open a run, write its report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from nas.core.architecture import Architecture, Candidate
+from nas.core.config import RunConfig
+from nas.core.errors import CandidateError, ConfigError
+from nas.core.objective import Objective
+from nas.core.work import Evaluate
+from nas.engine.assemble import assemble
+from nas.engine.deliver import deliver
+from nas.engine.events import Event, Listener, Notice
+from nas.engine.loop import Conversation, Stage
+from nas.engine.records import Entry
+from nas.engine.resolve import check_out, resolve
+from nas.engine.run import Plan, Run
+from nas.engine.story import Story
+from nas.export import painters
+from nas.monitors.fanout import FanOut
+from nas.monitors.tensorboard import TensorBoardMonitor
+
+__all__ = ["Run", "evaluate", "open_run", "resume", "search", "write_report"]
+
+EvaluatorFunction = Callable[[Candidate, float | None, int], Mapping[str, float]]
+
+
+def search(
+    config: RunConfig | None = None,
+    *,
+    out: str | Path | None = None,
+    listeners: Sequence[Listener] = (),
+    evaluator: str | EvaluatorFunction | None = None,
+    objectives: Sequence[str | Objective] | None = None,
+    scale: str | None = None,
+    **asked: Any,
+) -> Run:
+    """Search, and leave the result in a folder.
+
+    Args:
+        config: A resolved configuration; otherwise `asked` is resolved as the command line's
+            flags are.
+        out: The run's folder; None keeps it in memory, without exports.
+        listeners: Told of every event.
+        evaluator: A registered name, "module:function", or a function of candidate, budget
+            and seed that gives figures; functions that workers cannot import go with the
+            executor "serial".
+        objectives: Texts such as "params:min<=2e6".
+        scale: The preset: "quick", "default" or "paper".
+        **asked: Fields of `RunConfig`: space, strategy, data, budget, seed, executor, ...
+
+    Returns:
+        The finished (or stopped) run: `best`, `front`, `history`, `result`.
+
+    Raises:
+        NasError: The request is wrong, or the run failed.
+    """
+    function = evaluator if callable(evaluator) else None
+    if config is None:
+        if objectives is not None:
+            asked["objectives"] = tuple(map(str, objectives))
+        if function is not None:
+            asked["evaluator"] = f"{function.__module__}:{function.__qualname__}"
+        elif evaluator is not None:
+            asked["evaluator"] = evaluator
+        config = resolve({**asked, "preset": scale})
+    elif asked or objectives is not None or scale is not None:
+        raise ConfigError("a configuration and settings beside it", "give one of them")
+    folder = None if out is None else Path(out)
+    if folder is not None:
+        check_out(folder)
+    return _execute(Run.create(folder, config), assemble(config, function), listeners)
+
+
+def resume(
+    folder: str | Path,
+    *,
+    budget: str | None = None,
+    listeners: Sequence[Listener] = (),
+    evaluator: EvaluatorFunction | None = None,
+) -> Run:
+    """Go on with a run, however it was stopped.
+
+    Args:
+        folder: The run's folder.
+        budget: `+20epochs` adds to the search's budget, `300epochs` replaces it.
+        listeners: Told of every event.
+        evaluator: The function it was begun with, if it was one.
+
+    Raises:
+        NasError: There is no such run, it is running, or it failed.
+    """
+    run = Run.resume(Path(folder), budget=budget)
+    return _execute(run, assemble(run.config, evaluator), listeners)
+
+
+def open_run(folder: str | Path) -> Run:
+    """Look at a run, finished or not; it may be running in another process.
+
+    Raises:
+        StoreError: There is none.
+    """
+    return Run.look(Path(folder))
+
+
+def evaluate(
+    architecture: Architecture,
+    recipe: Mapping[str, Any] | None = None,
+    data: str = "digits",
+    epochs: int | None = None,
+    seed: int = 0,
+    *,
+    data_settings: Mapping[str, Any] | None = None,
+    scale: Mapping[str, Any] | None = None,
+    device: str = "auto",
+    out: str | Path | None = None,
+    listeners: Sequence[Listener] = (),
+) -> Entry:
+    """Train one candidate by the code path that searches use.
+
+    Args:
+        architecture: What to train.
+        recipe: Settings over the data set's default recipe.
+        data: Data set.
+        epochs: Instead of the recipe's.
+        seed: Of initial weights, order and augmentation.
+        data_settings: As of `RunConfig`.
+        scale: Macro settings of the network, e.g. `channels`, `layers`.
+        device: Where.
+        out: A folder for the store, the weights and exports; None keeps nothing.
+        listeners: Told of progress.
+
+    Returns:
+        The evaluation: `figures` has `error` and `test_error`.
+
+    Raises:
+        NasError: The request is wrong, or the training failed.
+    """
+    config = resolve(
+        {
+            "space": architecture.space,
+            "strategy": "random",
+            "data": data,
+            "data_settings": dict(data_settings or {}),
+            "network": dict(scale or {}),
+            "recipe": dict(recipe or {}),
+            "seed": seed,
+            "device": device,
+        }
+    )
+    work = Evaluate(
+        Candidate(architecture), None if epochs is None else float(epochs), seed, "test"
+    )
+    folder = None if out is None else Path(out)
+    if folder is not None:
+        check_out(folder)
+    stage = Stage("search", lambda problem, rng, before: _only(work))
+    plan = replace(assemble(config), stages=[stage], summarize=None)
+    run = _execute(Run.create(folder, config), plan, listeners)
+    entry = run.history[-1]
+    if not entry.ok:
+        raise CandidateError(f"the training failed: {entry.error}")
+    return entry
+
+
+def _only(work: Evaluate) -> Conversation:
+    yield [work]
+    return [work.candidate]
+
+
+def write_report(folder: str | Path) -> Path:
+    """Write a run's `report.html` anew, whatever state the run is in.
+
+    Raises:
+        StoreError: There is no such run.
+        ExportError: The page cannot be written.
+    """
+    from nas.engine.report_data import report_data
+    from nas.export import write_report as write
+
+    page = Path(folder) / "report.html"
+    with Run.look(Path(folder)) as run:
+        write(page, report_data(run))
+    return page
+
+
+def _execute(run: Run, plan: Plan, listeners: Sequence[Listener]) -> Run:
+    """Run all phases, watched by TensorBoard, and deliver what a finished run leaves."""
+    try:
+        if run.folder is None:
+            run.execute(plan, listeners)
+            return run
+        monitor = TensorBoardMonitor(run.folder / "tb", painters=painters())
+        with FanOut([monitor]) as watchers:
+            story = Story(run.config, watchers.handle)
+            result = run.execute(plan, (story, *listeners))
+            story.close()
+            if result.status == "done":
+                _tell_cells(run, watchers)
+                for text in deliver(run):
+                    _notify(listeners, Notice(text=text))
+    except BaseException:
+        run.close()
+        raise
+    run.release()
+    return run
+
+
+def _tell_cells(run: Run, watchers: FanOut) -> None:
+    if run.best is not None:
+        watchers.handle(
+            {"event": "cells", "step": 0, "architecture": run.best.candidate.architecture.to_dict()}
+        )
+
+
+def _notify(listeners: Sequence[Listener], event: Event) -> None:
+    for listener in listeners:
+        listener(event)

@@ -1,0 +1,167 @@
+"""What a finished run leaves for others: `best/`, pictures of the front, the report."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from nas.core.config import RunConfig
+from nas.core.errors import ExportError, PluginError
+from nas.core.work import Evaluate
+from nas.engine.checkpoints import scratch_folder
+from nas.engine.folder import CHECKPOINTS
+from nas.engine.records import Entry
+from nas.engine.run import Run
+from nas.evaluators import WEIGHTS
+from nas.export import ExportRequest, ExportResult, export
+from nas.export.front_picture import Dot
+from nas.export.picture_files import write_front_png
+from nas.export.report import write_report
+from nas.strategies.finale import FOUND
+
+BEST: Final = "best"
+FORMS: Final = (
+    ("json", "architecture.json"),
+    ("python", "model.py"),
+    ("onnx", "model.onnx"),
+    ("svg", "cells.svg"),
+)
+COMPARED: Final = 100
+"""Test images on which exported forms are compared with the network."""
+
+_LOG = logging.getLogger(__name__)
+
+
+def deliver(run: Run) -> list[str]:
+    """Write everything that can be made of a run's store; notices of what could not.
+
+    Raises:
+        ExportError: A form was written but does not compute what the network does.
+    """
+    folder = run.folder
+    if folder is None:
+        return []
+    notices: list[str] = []
+    exports: list[dict[str, Any]] = []
+    best = run.best
+    if best is not None:
+        exports, notices = export_best(run, best)
+        write_front_png(folder / "front.png", dots(run))
+    from nas.engine.report_data import report_data
+
+    write_report(folder / "report.html", report_data(run, exports))
+    return notices
+
+
+def export_best(run: Run, best: Entry) -> tuple[list[dict[str, Any]], list[str]]:
+    """Export the best network with its trained weights, each form compared with it.
+
+    A form whose libraries are not installed is left out, which a notice says.
+    """
+    assert run.folder is not None
+    folder = run.folder / BEST
+    folder.mkdir(exist_ok=True)
+    request = best_request(run, best)
+    written, notices = [], []
+    for form, name in FORMS:
+        if form not in ("json", "svg") and request.weights is None:
+            continue
+        try:
+            result = export(form, with_out(request, folder / name))
+        except (ExportError, PluginError) as error:
+            if form != "onnx" or "pip install" not in str(error):
+                raise
+            notices.append(f"{BEST}/{name} was left out: {error}")
+            continue
+        written.append(described(result, run.folder))
+    return written, notices
+
+
+def best_request(run: Run, best: Entry) -> ExportRequest:
+    """What to export: the best candidate at its scale, with the weights of its best training."""
+    from nas.training import load_data
+    from nas.training.augment import Augmentation, Pipeline
+
+    config = run.config
+    candidate = best.candidate
+    scale = {**config.network, **candidate.scale}
+    weights = weights_of(run, candidate.id)
+    if config.evaluator != "train":
+        return ExportRequest(candidate.architecture, Path(), scale)
+    data = load_data(config.data, config.seed, **config.data_settings)
+    plain = Pipeline(data.mean, data.std, Augmentation(), channels_last=False).plain
+    return ExportRequest(
+        candidate.architecture,
+        Path(),
+        scale,
+        data.input_shape,
+        data.num_classes,
+        weights=weights,
+        images=plain(data.test_split().images[:COMPARED]),
+    )
+
+
+def with_out(request: ExportRequest, out: Path) -> ExportRequest:
+    """The same request for another file."""
+    from dataclasses import replace
+
+    return replace(request, out=out)
+
+
+def weights_of(run: Run, candidate: str) -> Path | None:
+    """Weights of the candidate's full training with the least validation error."""
+    assert run.folder is not None
+    found: list[tuple[float, int, Path]] = []
+    for entry in run.history:
+        work = entry.work
+        if not isinstance(work, Evaluate) or not entry.ok or work.candidate.id != candidate:
+            continue
+        path = scratch_folder(run.folder / CHECKPOINTS, work) / WEIGHTS
+        if work.split == "test" and path.is_file():
+            found.append((entry.figures.get("error", 1.0), work.seed or 0, path))
+    return min(found)[2] if found else None
+
+
+def described(result: ExportResult, root: Path) -> dict[str, Any]:
+    """An export as the report lists it."""
+    return {
+        "form": result.form,
+        "path": str(result.files[0].relative_to(root)),
+        "bytes": sum(file.stat().st_size for file in result.files),
+        "difference": result.difference,
+        "detail": result.detail,
+    }
+
+
+def dots(run: Run) -> list[Dot]:
+    """Every network trained in full, or else everything evaluated, for the front's picture."""
+    on_front = {entry.candidate.id for entry in run.front}
+    result = []
+    for entry in compared(run.history):
+        arm = str(entry.tags.get("arm", FOUND))
+        result.append(Dot(entry.figures, arm, "", entry.candidate.id in on_front and arm == FOUND))
+    return result
+
+
+def compared(history: Sequence[Entry]) -> list[Entry]:
+    """The evaluations of the final phase, seeds averaged; those of the search if there is none."""
+    from nas.engine.results import merged
+
+    evaluations = [e for e in history if e.ok and isinstance(e.work, Evaluate)]
+    final = [e for e in evaluations if e.tags.get("stage") == "final"]
+    groups: dict[tuple[str, str], list[Entry]] = {}
+    for entry in final or evaluations:
+        groups.setdefault((entry.candidate.id, str(entry.tags.get("arm"))), []).append(entry)
+    return [merged(group) for group in groups.values()]
+
+
+def data_note(config: RunConfig) -> str:
+    """What a reader must know of the data."""
+    if config.data == "digits":
+        return (
+            "The data are scikit-learn's 1,797 digits of 8x8 pixels: enough to see everything "
+            "work, too little to tell good architectures apart. Name your own with --data."
+        )
+    return ""

@@ -1,0 +1,191 @@
+"""What `report.html` shows of a run, gathered from its store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nas.core.work import Call, Evaluate
+from nas.engine.baseline import baseline
+from nas.engine.deliver import compared, data_note
+from nas.engine.records import Entry
+from nas.engine.run import Run
+from nas.engine.story import announced, labels, point_of
+from nas.export.report import ReportData
+from nas.strategies.finale import FOUND
+
+
+def report_data(run: Run, exports: Sequence[Mapping[str, Any]] = ()) -> ReportData:
+    """Everything the page can say of a run, whatever state it is in."""
+    history, config, status = run.history, run.config, run.status()
+    told = [(topic, payload) for _, topic, payload in run.announced]
+    events = _numbered(told)
+    best = run.best
+    name = run.folder.name if run.folder else "run"
+    note = data_note(config)
+    return ReportData(
+        name=name,
+        status=str(status.get("status", "done")),
+        space=config.space,
+        strategy=config.strategy,
+        data=config.data,
+        seed=config.seed,
+        created=time.strftime("%Y-%m-%d %H:%M", time.localtime(status.get("created", 0))),
+        best=None if best is None else _best(best),
+        spent=dict(status.get("spent") or {}),
+        settings=config.model_dump(mode="json"),
+        versions=dict(status.get("versions") or {}),
+        front=_front(run) if best is not None else None,
+        curves=_curves(history),
+        alphas=_heat_maps(run),
+        decisions=[e for e in events if e["event"] == "decision"],
+        collapse=[e for e in events if e["event"] == "collapse"],
+        comparison=_comparison(history),
+        seeds=_seeds(history),
+        exports=exports,
+        commands={
+            "reproduce": str(status.get("command", "")),
+            "go on": f"nas resume {run.folder}",
+            "train the best for longer": f"nas train {run.folder} --epochs 200",
+        },
+        notes=[note] if note else [],
+        input_shape=None,
+    )
+
+
+def _numbered(told: Sequence[tuple[str, Any]]) -> list[Mapping[str, Any]]:
+    events, decisions = [], 0
+    for topic, payload in told:
+        decisions += topic == "decision"
+        event = announced(topic, payload, decisions)
+        if event is not None:
+            events.append(event)
+    return events
+
+
+def _best(best: Entry) -> dict[str, Any]:
+    from nas.core.errors import UnsupportedError
+    from search_spaces import get_space
+
+    candidate = best.candidate
+    result = {
+        "architecture": candidate.architecture.to_dict(),
+        "figures": dict(best.figures),
+        "scale": dict(candidate.scale),
+    }
+    space = get_space(candidate.architecture.space)
+    try:
+        result["notation"] = space.format(candidate.architecture)
+    except UnsupportedError:
+        pass
+    return result
+
+
+def _front(run: Run) -> dict[str, Any]:
+    front = run.pareto.to_dict()
+    on_front = {point["id"] for point in front["points"]}
+    points = [
+        point_of(
+            entry.candidate,
+            entry.figures,
+            entry.tags,
+            front=entry.candidate.id in on_front and entry.tags.get("arm", FOUND) == FOUND,
+        )
+        for entry in compared(run.history)
+    ]
+    return {**front, "points": points}
+
+
+def _curves(history: Sequence[Entry]) -> dict[str, Any]:
+    """Losses and errors of the session's epochs, and of full trainings."""
+    series: dict[str, dict[str, list[list[float]]]] = {}
+    for entry in history:
+        if isinstance(entry.work, Call) and isinstance(entry.value, Mapping):
+            epoch = entry.value.get("epoch")
+            for name, value in entry.figures.items():
+                if epoch is not None:
+                    chart = "supernet error" if "error" in name else "supernet loss"
+                    series.setdefault(chart, {}).setdefault(name, []).append([epoch, value])
+        elif isinstance(entry.work, Evaluate) and entry.tags.get("stage") == "final":
+            errors = entry.curve.get("error") or []
+            arm, seed = entry.tags.get("arm"), entry.work.seed
+            scale = " ".join(str(v) for v in entry.candidate.scale.values())
+            if seed == 0:
+                points = [[i + 1, value] for i, value in enumerate(errors)]
+                label = f"{arm} {scale}".strip()
+                series.setdefault("validation error in full training (seed 0)", {})[label] = points
+    return {
+        title: {"series": lines, "x": "epoch", "metric": "loss" if "loss" in title else "error"}
+        for title, lines in series.items()
+    }
+
+
+def _heat_maps(run: Run) -> list[dict[str, Any]]:
+    """The mixture after the last epoch of search, before decisions."""
+    names = labels(run.config)
+    values = [
+        e.value
+        for e in run.history
+        if isinstance(e.work, Call) and isinstance(e.value, Mapping) and "mixture" in e.value
+    ]
+    searched = [value for value in values if "epoch" in value and not value.get("tuning")]
+    if not names or not searched:
+        return []
+    last = searched[-1]
+    decided = {}
+    for _, topic, payload in run.announced:
+        if topic == "decision" and payload.get("what") == "operation":
+            decided[payload["edge"]] = payload["kept"][0]
+    maps = []
+    for group, rows in last["mixture"].items():
+        operations = names["operations"][group]
+        columns = list(dict.fromkeys(name for row in operations for name in row))
+        if any(len(row) != len(columns) for row in operations):
+            continue  # operations differ by edge: no common columns
+        maps.append(
+            {
+                "group": group,
+                "rows": names["edges"][group],
+                "columns": columns,
+                "values": rows,
+                "step": last["epoch"],
+                "decided": {e: o for e, o in decided.items() if e in names["edges"][group]},
+            }
+        )
+    return maps
+
+
+def _comparison(history: Sequence[Entry]) -> dict[str, Any] | None:
+    result = baseline(history).get("baseline")
+    if result is None or "low" not in result:
+        return None
+    ratio = result["random_macs"] / max(1.0, result["search_macs"])
+    return {
+        "metric": result["metric"],
+        "arms": result["arms"],
+        "difference": -result["difference"],
+        "low": -result["high"],
+        "high": -result["low"],
+        "confidence": result["confidence"],
+        "cost": (
+            f"the search took {result['search_seconds']:.0f} s of computing, random search "
+            f"{result['random_seconds']:.0f} s for {result['random_candidates']} architectures "
+            f"({100 * ratio:.0f}% of the search's multiply-accumulates)"
+        ),
+        "method": "trained alike on the same seeds; paired t interval over scales and seeds",
+    }
+
+
+def _seeds(history: Sequence[Entry]) -> list[dict[str, Any]]:
+    return [
+        {
+            "seed": entry.work.seed,
+            "arm": entry.tags.get("arm", FOUND),
+            "figures": dict(entry.figures),
+            "label": ", ".join(f"{k} {v}" for k, v in entry.candidate.scale.items()),
+            "status": entry.status,
+        }
+        for entry in history
+        if isinstance(entry.work, Evaluate) and entry.tags.get("stage") == "final"
+    ]

@@ -1,0 +1,102 @@
+"""The evaluator `train`: builds the network, trains it, measures it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from nas.core.architecture import Candidate
+from nas.core.config import RunConfig, build_settings
+from nas.core.protocols import Context, Reply
+from nas.core.space import Space
+from nas.core.work import Evaluate
+from nas.evaluators import WEIGHTS
+from nas.measure.counts import count_macs, count_parameters
+from nas.training import FitOptions, TrainingRecipe, default_recipe, fit, load_data, save_weights
+from nas.training.data.dataset import DataSet
+from nas.training.randomness import seeded
+from search_spaces import get_space
+
+
+def build_network(
+    space: Space, candidate: Candidate, data: DataSet, network: Mapping[str, Any], seed: int
+) -> nn.Module:
+    """The candidate's network, initialised from `seed`.
+
+    Args:
+        space: The candidate's.
+        candidate: Whose scale goes over `network`.
+        data: Gives the shape of an image and the number of classes.
+        network: Macro settings of the run.
+        seed: Of the initial weights.
+    """
+    scale = {**network, **candidate.scale}
+    with seeded(seed, "network"):
+        return space.network(candidate.architecture, data.input_shape, data.num_classes, **scale)
+
+
+class TrainEvaluator:
+    """Trains every candidate anew, by its own recipe or the run's.
+
+    Args:
+        spec: The run's configuration (`RunConfig.model_dump`).
+    """
+
+    reports = ("error", "loss", "params", "macs", "epochs", "gradient_evaluations")
+
+    def __init__(self, spec: Mapping[str, Any]) -> None:
+        config = build_settings(RunConfig, spec)
+        self._network = config.network
+        self._space = get_space(config.space)
+        self._data = load_data(config.data, config.seed, **config.data_settings)
+        self._recipe = TrainingRecipe.from_settings(config.recipe, default_recipe(self._data))
+
+    def evaluate(self, work: Evaluate, context: Context) -> Reply:
+        """Train and measure; a work on the test split also leaves its weights in the scratch.
+
+        Raises:
+            CandidateError: The training diverged or ran out of memory or time.
+            Interrupted: The context asked to stop.
+        """
+        candidate, data = work.candidate, self._data
+        recipe = self._recipe
+        if candidate.recipe is not None:
+            recipe = TrainingRecipe.from_settings(candidate.recipe, recipe)
+        seed = context.seed if work.seed is None else work.seed
+        settings = dict(self._network)
+        if recipe.auxiliary_weight > 0 and "auxiliary" in self._space.scale:
+            settings["auxiliary"] = True
+        network = build_network(self._space, candidate, data, settings, seed)
+        macs = count_macs(network, data.input_shape)
+        params = count_parameters(network)
+        epochs = None if work.budget is None else max(1, round(work.budget))
+        labels = {
+            "candidate": candidate.id,
+            "budget": work.budget,
+            "seed": work.seed,
+            "split": work.split,
+        }
+        result = fit(
+            network,
+            data,
+            recipe,
+            context=context,
+            epochs=epochs,
+            seed=seed,
+            split=work.split,
+            options=FitOptions(identity=candidate.id, macs=float(macs), labels=labels),
+        )
+        if work.split == "test" and context.scratch is not None:
+            self._keep(network, context.scratch, candidate)
+        figures = {
+            **result.figures,
+            "params": float(params),
+            "macs": float(macs),
+        }
+        return Reply(figures, None, dict(result.curve), result.spent)
+
+    def _keep(self, network: nn.Module, folder: Path, candidate: Candidate) -> None:
+        save_weights(network, folder / WEIGHTS, {"candidate": candidate.id})

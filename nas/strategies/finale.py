@@ -1,0 +1,88 @@
+"""What follows every search: full trainings on several seeds, beside random search at equal cost.
+
+A claim that a search is worth its cost needs two things that searches rarely report: how the
+found network does when trained in full, several times, on data the search never saw; and how
+well drawing architectures at random does for the same money (Li & Talwalkar, UAI 2019; Yu et
+al., ICLR 2020). The random arm draws architectures and trains each for a few epochs until it has
+spent the multiply-accumulates of the search, keeps the best by validation error, and that one is
+trained in full on the same seeds and scales.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from nas.core.architecture import Architecture, Candidate, Recipe
+from nas.core.config import FinalSettings
+from nas.core.problem import Problem
+from nas.core.work import Evaluate, Outcome, Request
+
+FOUND: Final = "search"
+RANDOM: Final = "random"
+"""The two arms; every work of this phase carries one as its tag `arm`."""
+
+_DRAW = 4
+"""Random candidates asked for at a time, so that workers have something to share."""
+
+
+def finale(
+    problem: Problem,
+    found: Sequence[Candidate],
+    search_macs: float,
+    settings: FinalSettings,
+    rng: np.random.Generator,
+    recipe: Recipe | None = None,
+) -> Generator[Request, Any, None]:
+    """Train what was found in full, and what random search finds for the same compute.
+
+    Args:
+        problem: The space and the objectives.
+        found: What the strategy returned.
+        search_macs: Multiply-accumulates the strategy spent.
+        settings: How much of it.
+        rng: Of the random arm.
+        recipe: Of full trainings; None for the run's.
+    """
+    arms = {FOUND: list(dict.fromkeys(candidate.architecture for candidate in found))}
+    if settings.random_arm:
+        picked = yield from _random_search(problem, search_macs, settings, rng)
+        if picked is not None:
+            arms[RANDOM] = [picked]
+    yield [
+        Evaluate(
+            Candidate(architecture, recipe, scale),
+            settings.epochs,
+            seed,
+            "test",
+            {"stage": "final", "arm": arm},
+        )
+        for scale in settings.scales or ({},)
+        for seed in range(settings.seeds)
+        for arm, architectures in arms.items()
+        for architecture in architectures
+    ]
+
+
+def _random_search(
+    problem: Problem, macs: float, settings: FinalSettings, rng: np.random.Generator
+) -> Generator[Request, Any, Architecture | None]:
+    """The best of as many random architectures as `macs` pays for; at least one draw is made."""
+    seen: dict[str, Outcome] = {}
+    spent = 0.0
+    while spent < macs and len(seen) < settings.random_limit:
+        count = min(_DRAW, settings.random_limit - len(seen))
+        drawn = [c for c in problem.sample(count, rng) if c.id not in seen]
+        if not drawn:
+            break  # a space smaller than the compute
+        works = [
+            Evaluate(c, settings.random_epochs, tags={"stage": "draw", "arm": RANDOM})
+            for c in drawn
+        ]
+        for outcome in (yield works):
+            seen[outcome.candidate.id] = outcome
+            spent += outcome.spent.macs
+    alive = [outcome for outcome in seen.values() if outcome.ok]
+    return problem.best(alive).candidate.architecture if alive else None
