@@ -41,7 +41,12 @@ def assemble(config: RunConfig, evaluator: EvaluatorTarget | None = None) -> Pla
     strategy = kind(config.settings)
     problem = Problem(space, parse_objectives(config.objectives), config.network)
     stages = [
-        Stage(SEARCH, lambda p, rng, before: strategy.run(p, rng), Budget.parse(config.budget))
+        Stage(
+            SEARCH,
+            lambda p, rng, before: strategy.run(p, rng),
+            Budget.parse(config.budget),
+            strategy.expected(space),
+        )
     ]
     if evaluator is None and config.evaluator == "train":
         stages.append(Stage(FINAL, _final(config)))

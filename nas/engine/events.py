@@ -47,11 +47,12 @@ class RunStarted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class PhaseStarted(Event):
-    """A part of the run begins."""
+    """A part of the run begins; `expected` is what it will spend by itself, by unit."""
 
     name: ClassVar[str] = "phase"
     phase: str
     budget: str
+    expected: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

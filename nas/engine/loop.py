@@ -62,11 +62,13 @@ class Stage:
         begin: Makes the generator from the problem, a generator of chance and the results of
             the stages before, by name.
         budget: What this stage may spend.
+        expected: What it is expected to spend by itself, by unit, for progress; may be empty.
     """
 
     name: str
     begin: Callable[[Problem, np.random.Generator, Mapping[str, PhaseResult]], Conversation]
     budget: Budget = field(default_factory=Budget)
+    expected: Mapping[str, float] = field(default_factory=dict)
 
 
 class Phase:
@@ -110,7 +112,9 @@ class Phase:
         """
         budget = self._stage.budget
         self._crew.deadline = budget.seconds
-        self._bus(PhaseStarted(phase=self._name, budget=str(budget)))
+        self._bus(
+            PhaseStarted(phase=self._name, budget=str(budget), expected=dict(self._stage.expected))
+        )
         rng = np.random.default_rng(derive(seed, "phase", self._name))
         bound = replace(problem, remember=self._remember, announce=self._announce)
         generator = self._stage.begin(bound, rng, before)

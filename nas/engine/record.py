@@ -8,9 +8,10 @@ import shlex
 import socket
 import sys
 import time
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from nas.core.config import RunConfig
 from nas.engine.events import Event, WorkDone
@@ -23,7 +24,14 @@ EVERY: Final = 5.0
 DISTRIBUTIONS: Final = ("nas-engine", "torch", "numpy", "scikit-learn")
 
 
-def write_record(folder: Path, config: RunConfig, store: Store, status: str, reason: str) -> None:
+def write_record(
+    folder: Path,
+    config: RunConfig,
+    store: Store,
+    status: str,
+    reason: str,
+    result: Mapping[str, Any] | None = None,
+) -> None:
     """Replace run.json.
 
     Args:
@@ -32,6 +40,7 @@ def write_record(folder: Path, config: RunConfig, store: Store, status: str, rea
         store: Counts what was spent.
         status: "created", "running", "done", "stopped" or "failed".
         reason: Why, in one line.
+        result: What came out, once the run has ended; the one before is kept without it.
 
     Raises:
         StoreError: It cannot be written.
@@ -55,6 +64,7 @@ def write_record(folder: Path, config: RunConfig, store: Store, status: str, rea
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "versions": versions(),
+            "result": before.get("result") if result is None else result,
         },
     )
 

@@ -311,7 +311,7 @@ class Run:
         found = None if self._found is None else [c.to_dict() for c in self._found]
         self._store.write("found", found)
         self.result = result = self._result(status, reason, extra)
-        self._record(status, reason)
+        self._record(status, reason, result.to_dict())
         bus(Ended(status=status, reason=reason, spent=result.spent.to_dict()))
         bus(Finished(result=result.to_dict()))
         return result
@@ -338,9 +338,9 @@ class Run:
             signal=self._stop.signal,
         )
 
-    def _record(self, status: str, reason: str) -> None:
+    def _record(self, status: str, reason: str, result: Mapping[str, Any] | None = None) -> None:
         if self.folder is not None:
-            write_record(self.folder, self.config, self._store, status, reason)
+            write_record(self.folder, self.config, self._store, status, reason, result)
 
     # -- being asked ---------------------------------------------------------------------
 
