@@ -55,7 +55,7 @@ class PlainLines:
             return
         elif kind == "decision":
             self._say(f"decided: {decision(data)}")
-        elif kind == "collapse" and self.watch.alarm != self._alarm:
+        elif kind == "watch" and self.watch.alarm != self._alarm:
             self._alarm = self.watch.alarm
             if self._alarm:
                 self._say(f"alarm: {self._alarm}")

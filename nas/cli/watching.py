@@ -12,6 +12,7 @@ from nas.cli import words
 from nas.core.architecture import Candidate
 from nas.core.front import Front, Point
 from nas.core.objective import parse_objectives
+from nas.engine import story
 from nas.engine.budget import Budget
 
 RECENT = 4
@@ -72,8 +73,7 @@ class Watch:
             "call": self._call,
             "budget": self._budget,
             "progress": self._progress,
-            "alphas": self._alphas,
-            "collapse": self._collapse,
+            "watch": self._watch,
             "decision": self._decision,
             "notice": self._notice,
             "stopping": self._stopping,
@@ -163,12 +163,8 @@ class Watch:
         if isinstance(step, int | float):
             self.step = float(step)
 
-    def _alphas(self, event: Mapping[str, Any]) -> None:
-        if isinstance(event.get("groups"), Mapping):
-            self.mixture = event["groups"]
-
-    def _collapse(self, event: Mapping[str, Any]) -> None:
-        self.alarm = str(event.get("alarm") or "")
+    def _watch(self, event: Mapping[str, Any]) -> None:
+        self.alarm = "; ".join(event.get("reasons") or ())
 
     def _decision(self, event: Mapping[str, Any]) -> None:
         self.decided += 1
@@ -182,15 +178,16 @@ class Watch:
 
 
 def decision(event: Mapping[str, Any]) -> str:
-    """A decision and what it was based on, in words (shape: see `nas.monitors`)."""
-    verb = "keeps" if event.get("kind") == "topology" else "becomes"
+    """A decision of a one-shot search and what it was based on, in words."""
+    told = story.decision(event, 0)
+    verb = "keeps" if told["kind"] == "topology" else "becomes"
     parts = []
-    if event.get("images"):
-        parts.append(words.number(int(event["images"]), "picture"))
-    if event.get("reason"):
-        parts.append(str(event["reason"]))
+    if told["images"]:
+        parts.append(words.number(int(told["images"]), "picture"))
+    if told["reason"]:
+        parts.append(str(told["reason"]))
     basis = f" ({', '.join(parts)})" if parts else ""
-    return f"{event.get('edge')} {verb} {event.get('operation')}{basis}"
+    return f"{told['edge']} {verb} {told['operation']}{basis}"
 
 
 def _label(event: Mapping[str, Any]) -> str:

@@ -30,12 +30,12 @@ from nas.engine.events import (
 
 MIXTURE = {"normal": [[0.5, 0.5], [1.0, 0.0]], "reduce": [[0.0, 0.0], [0.9, 0.1]]}
 DECISION = {
-    "kind": "operation",
+    "what": "operation",
     "group": "normal",
     "edge": "normal/0<-1",
-    "operation": "sep_conv_3x3",
+    "kept": ["sep_conv_3x3"],
     "images": 512,
-    "reason": "97 % sure",
+    "confidence": 0.97,
 }
 
 
@@ -73,7 +73,7 @@ def a_run() -> list[Event]:
         WorkDone(phase="search", ordinal=0, outcome=trained),
         spent(1),
         Announced(phase="search", topic="decision", payload=DECISION),
-        Announced(phase="search", topic="collapse", payload={"alarm": "3 of 8 are skips"}),
+        Announced(phase="search", topic="watch", payload={"reasons": ["3 of 8 are skips"]}),
         done(1, 0.5, 1000.0),
         done(2, 0.25, 2000.0),
         done(3, 0.75, 3000.0),
@@ -130,8 +130,8 @@ def test_what_was_done_before_does_not_make_the_rest_look_quick() -> None:
 
 
 def test_a_decision_in_words() -> None:
-    assert decision(DECISION) == "normal/0<-1 becomes sep_conv_3x3 (512 pictures, 97 % sure)"
-    topology = {"kind": "topology", "edge": "reduce/2", "operation": "a, b"}
+    assert decision(DECISION) == "normal/0<-1 becomes sep_conv_3x3 (512 pictures, 97.0% sure)"
+    topology = {"what": "topology", "group": "reduce", "node": 2, "kept": ["a", "b"]}
     assert decision(topology) == "reduce/2 keeps a, b"
 
 
