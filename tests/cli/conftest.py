@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 
-import nas
+from nas import api
 from nas.cli.main import run
-from nas.core.config import RunConfig
-from nas.core.objective import parse_objectives
-from nas.core.problem import Problem
-from nas.engine.budget import Budget
-from nas.engine.events import Listener
-from nas.engine.executors.base import Setup
-from nas.engine.loop import Stage
-from nas.engine.run import Plan, Run
-from nas.strategies import STRATEGIES
-from nas.testing.toys import toy_evaluator
-from search_spaces import get_space
 
 TOY = """
 from nas.evaluators import EVALUATORS
@@ -89,34 +76,7 @@ def toy_config(tmp_path_factory: pytest.TempPathFactory, toy_plugin: Path) -> Pa
     return file
 
 
-def plan_of(config: RunConfig) -> Plan:
-    """A search of the toy as the engine takes it."""
-    strategy = STRATEGIES.get(config.strategy)(config.settings)
-    problem = Problem(get_space(config.space), parse_objectives(config.objectives))
-    stage = Stage(
-        "search", lambda bound, rng, before: strategy.run(bound, rng), Budget.parse(config.budget)
-    )
-    return Plan(problem, (stage,), Setup(evaluator=toy_evaluator))
-
-
 @pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """`nas.api` that searches toys with the real engine and evaluator of formulas."""
-
-    def search(config: RunConfig, out: Path, listeners: Sequence[Listener] = (), **_: Any) -> Run:
-        with Run.create(out, config) as run:
-            run.execute(plan_of(config), tuple(listeners))
-            return run
-
-    def resume(
-        folder: Path, budget: str | None = None, listeners: Sequence[Listener] = (), **_: Any
-    ) -> Run:
-        with Run.resume(folder, budget=budget) as run:
-            run.execute(plan_of(run.config), tuple(listeners))
-            return run
-
-    module = ModuleType("nas.api")
-    module.search, module.resume = search, resume  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "nas.api", module)
-    monkeypatch.setattr(nas, "api", module, raising=False)
-    return module
+def engine() -> ModuleType:
+    """`nas.api`, in which a test may replace what it wants to fail."""
+    return api
