@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import torch
@@ -36,6 +37,16 @@ class Plan:
     nodes: tuple[int, ...]
     places: tuple[int, ...]
     layers: tuple[nn.Module, ...]
+
+    @cached_property
+    def _indices(self) -> dict[torch.device, Tensor]:
+        return {}
+
+    def index(self, device: torch.device) -> Tensor:
+        """The places as a tensor, copied to a device once."""
+        if device not in self._indices:
+            self._indices[device] = torch.tensor(self.places, device=device)
+        return self._indices[device]
 
     def weights(self) -> list[Tensor]:
         """The weights at hand, in the order of ``spec``."""
@@ -210,7 +221,7 @@ class _Run:
         plan = self.cell.plan(source, without, self.columns)
         if plan is None:
             return {}
-        gains = self.gains.vector(lane, self.cell.group, plan.places)
+        gains = self.gains.vector(lane, self.cell.group, plan)
         terms = self.function(h, gains, plan.spec, plan.weights()).unbind()
         return dict(zip(plan.nodes, terms, strict=True))
 
@@ -247,10 +258,10 @@ class _Run:
             noise = self.noise.get((edge.node, edge.source))
             if noise is not None:
                 column = edge.operations.index("noise")
-                place = (edge.row * self.columns + column,)
                 shared = edge.row not in self.varied
                 lanes = [0] * self.gains.lanes if shared else range(self.gains.lanes)
-                scales = [self.gains.vector(lane, self.cell.group, place) for lane in lanes]
+                tables = [self.gains.table(lane, self.cell.group) for lane in lanes]
+                scales = each(lambda t, r=edge.row, c=column: t[r, c], tables)
                 self._add(edge.node, each(lambda s, n=noise: s * n, scales))
 
     def _pass(self, edges: Sequence[MixedEdge], state: Lanes) -> None:

@@ -22,7 +22,8 @@ __all__ = [
     "fold",
     "fold_backward",
     "images",
-    "merge_phases",
+    "mask_",
+    "phases",
     "repeat_channels",
     "rows",
     "split_phases",
@@ -69,25 +70,34 @@ def sum_repeats(x: Tensor, times: int) -> Tensor:
     return images(total, (batch, height, width))
 
 
+def phases(x: Tensor) -> Tensor:
+    """View images by the parity of their pixels.
+
+    Args:
+        x: ``(..., N, H, W, C)``, height and width even.
+
+    Returns:
+        View ``(..., 2, 2, N, H / 2, W / 2, C)``.
+    """
+    *lead, batch, height, width, channels = x.shape
+    grid = x.reshape(*lead, batch, height // 2, 2, width // 2, 2, channels)
+    return grid.movedim((-4, -2), (-6, -5))
+
+
 def split_phases(x: Tensor) -> Tensor:
     """Put the four parity grids of an image on top of each other.
 
     A convolution of dilation 2 never mixes them, so on the result ``(4 * N, C, H / 2, W / 2)`` it
     is an ordinary convolution, whose derivatives have quick kernels. Height and width are even.
     """
-    batch, channels, height, width = x.shape
-    grid = x.permute(0, 2, 3, 1).reshape(batch, height // 2, 2, width // 2, 2, channels)
-    grid = grid.permute(2, 4, 0, 1, 3, 5).reshape(-1, height // 2, width // 2, channels)
-    return grid.permute(0, 3, 1, 2)
+    grid = phases(x.permute(0, 2, 3, 1))
+    return grid.reshape(-1, *grid.shape[-3:]).permute(0, 3, 1, 2)
 
 
-def merge_phases(x: Tensor) -> Tensor:
-    """Undo ``split_phases``: ``(..., 4 * N, H / 2, W / 2, C)`` to ``(..., N, H, W, C)``."""
-    *lead, batch, height, width, channels = x.shape
-    grid = x.reshape(*lead, 2, 2, batch // 4, height, width, channels)
-    k = len(lead)
-    order = [*range(k), k + 2, k + 3, k, k + 4, k + 1, k + 5]
-    return grid.permute(order).reshape(*lead, batch // 4, 2 * height, 2 * width, channels)
+def mask_(gradient: Tensor, output: Tensor) -> Tensor:
+    """Go back through a ReLU with this output, in place."""
+    torch.ops.aten.threshold_backward.grad_input(gradient, output, 0, grad_input=gradient)
+    return gradient
 
 
 def depthwise(x: Tensor, weight: Tensor, stride: int, dilation: int = 1) -> Tensor:
@@ -117,19 +127,39 @@ def depthwise_weight_gradient(
         dilation: Dilation of the convolution.
         times: How often the input was repeated.
     """
+    if dilation > 1:
+        padding = dilation * (kernel // 2)
+        x = repeat_channels(x, times)
+        weight = _weight(gradient, kernel, kernel)
+        return _backward(gradient, x, weight, stride, (padding, padding), dilation, 1)
+    reach = 2 * max(x.shape[2:]) - 1
+    if reach < kernel:  # the outer taps never meet a pixel
+        inner = depthwise_weight_gradient(gradient, x, reach, stride, 1, times)
+        return functional.pad(inner, [(kernel - reach) // 2] * 4)
+    if kernel == 1:
+        product = rows(gradient) * rows(repeat_channels(x, times))
+        return product.sum(0).view(-1, 1, 1, 1)
     half = kernel // 2
-    if kernel <= _WIDEST_QUICK_KERNEL or dilation > 1:
-        weight = gradient.new_empty(gradient.shape[1], 1, kernel, kernel)
-        padding = (dilation * half, dilation * half)
-        return _backward(gradient, repeat_channels(x, times), weight, stride, padding, dilation, 1)
+    rim = half
+    if x.shape[2] < kernel:  # the CPU library has no quick kernel for images this small
+        x = functional.pad(x, (0, 0, half, half))
+        rim = 0
+    if kernel <= _WIDEST_QUICK_KERNEL:
+        x = repeat_channels(x, times)
+        weight = _weight(gradient, kernel, kernel)
+        return _backward(gradient, x, weight, stride, (rim, half), 1, 1)
     # The CPU library is quick for kernels of width 3 and ten times slower for 5: two overlapping
     # kernels of width 3 give all five columns of taps.
-    weight = gradient.new_empty(gradient.shape[1], 1, kernel, 3)
+    weight = _weight(gradient, kernel, 3)
     left = repeat_channels(functional.pad(x, (half, 0)), times)
-    columns = _backward(gradient, left, weight, stride, (half, 0), 1, 1)
+    columns = _backward(gradient, left, weight, stride, (rim, 0), 1, 1)
     right = repeat_channels(functional.pad(x, (0, half)), times)
-    others = _backward(gradient, right, weight, stride, (half, 0), 1, 1)
+    others = _backward(gradient, right, weight, stride, (rim, 0), 1, 1)
     return torch.cat([columns, others[..., 1:]], dim=-1)
+
+
+def _weight(gradient: Tensor, height: int, width: int) -> Tensor:
+    return gradient.new_empty(gradient.shape[1], 1, height, width)
 
 
 def _backward(
@@ -195,7 +225,8 @@ def fold(weight: Tensor, gram: Tensor, total: Tensor, count: int, gain: Tensor |
     scale = (spread * weight).sum(2).clamp_min_(0.0).add_(EPSILON).rsqrt_()
     gained = scale if gain is None else scale * gain.unsqueeze(1)
     matrix = weight * gained.unsqueeze(2)
-    shift = torch.bmm(matrix, mean.unsqueeze(2)).squeeze(2).neg_()
+    column = mean.unsqueeze(2)
+    shift = torch.baddbmm(gained.unsqueeze(2), matrix, column, beta=0.0, alpha=-1.0).squeeze(2)
     return Fold(weight, matrix, shift, mean, scale, spread, gain)
 
 

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from search_spaces.supernet import EDGES, Mixture
 
-__all__ = ["Gains"]
+__all__ = ["Gains", "Places"]
+
+
+class Places(Protocol):
+    """Some places in a flattened mixture table."""
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """The places."""
+        ...
+
+    def index(self, device: torch.device) -> Tensor:
+        """The places as a tensor on a device."""
+        ...
 
 
 class Gains:
@@ -44,13 +58,12 @@ class Gains:
         """Weights of whole edges ``(edges,)``, if there are any."""
         return self._mixtures[lane].get(group + EDGES)
 
-    def vector(self, lane: int, group: str, places: tuple[int, ...]) -> Tensor:
+    def vector(self, lane: int, group: str, places: Places) -> Tensor:
         """Pick weights by place in the flattened table, as one tensor."""
-        key = (lane, group, places)
+        key = (lane, group, places.places)
         if key not in self._vectors:
             table = self._tables[lane][group]
-            index = torch.tensor(places, device=table.device)
-            self._vectors[key] = table.flatten()[index]
+            self._vectors[key] = table.flatten()[places.index(table.device)]
         return self._vectors[key]
 
     def masked(self, lane: int, group: str) -> frozenset[tuple[int, int]]:

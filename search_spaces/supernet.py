@@ -118,6 +118,21 @@ class Supernet(nn.Module, ABC):
         architecture = {id(parameter) for parameter in self.alpha_parameters()}
         return [p for p in self.parameters() if id(p) not in architecture]
 
+    @contextmanager
+    def alphas_only(self) -> Iterator[None]:
+        """Build graphs in which the weights are constants: cheapest for the step of the alphas.
+
+        What is recorded inside may be differentiated inside or outside, in the alphas only.
+        """
+        weights = [p for p in self.weight_parameters() if p.requires_grad]
+        for parameter in weights:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in weights:
+                parameter.requires_grad_(True)
+
     # -- mixture and forward ----------------------------------------------------------------
 
     def mixture(self) -> dict[str, Tensor]:

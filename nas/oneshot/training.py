@@ -236,7 +236,8 @@ class SupernetTraining:
 
         validation = objective(held_out, sums)
         if order == "first":
-            found, _ = first_order(alphas, validation)
+            with supernet.alphas_only():
+                found, _ = first_order(alphas, validation)
         else:
             found, _ = second_order(
                 alphas,

@@ -68,9 +68,11 @@ class FastDartsSupernet(Supernet):
         self._fast_cells = [FastCell(cell, partial) for cell in _cells(network)]
 
     def logits(self, x: Tensor, mixture: Mixture) -> Tensor:
+        """Compute logits ``(B, classes)`` of images ``(B, C, H, W)`` under a mixture."""
         return self._lanes(x, [mixture])[0]
 
     def forget(self, edge: Edge, keep: str | None) -> None:
+        """Free the weights of an edge's operations, except the one to keep, if any."""
         for module in self.network.modules():
             if isinstance(module, MixedEdge) and module.edge == edge:
                 module.forget(keep)

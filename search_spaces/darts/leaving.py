@@ -72,6 +72,17 @@ class Leaving:
     avg_pool: tuple[int, ...]
     skip: tuple[int, ...]
 
+    @property
+    def shared(self) -> tuple[tuple[int, ...], ...]:
+        """Edges of each operation without weights that is in use, in the order of gains."""
+        identity = self.skip if self.stride == 1 else ()
+        return tuple(edges for edges in (self.max_pool, self.avg_pool, identity) if edges)
+
+    @property
+    def uniform(self) -> bool:
+        """Whether every edge has all the convolutions in use."""
+        return all(len(kind.edges) == self.edges for kind in self.convolutions)
+
 
 def plan_leaving(
     modules: Sequence[MixedEdge], columns: int, without: Collection[tuple[int, int]] = ()

@@ -52,9 +52,11 @@ class FastNasBench201Supernet(Supernet):
         ]
 
     def logits(self, x: Tensor, mixture: Mixture) -> Tensor:
+        """Compute logits ``(B, classes)`` of images ``(B, C, H, W)`` under a mixture."""
         return self._lanes(x, [mixture])[0]
 
     def forget(self, edge: Edge, keep: str | None) -> None:
+        """Free the weights of an edge's operations, except the one to keep, if any."""
         for module in self.network.modules():
             if isinstance(module, MixedEdge) and module.edge == edge:
                 module.forget(keep)
