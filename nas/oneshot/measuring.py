@@ -123,7 +123,7 @@ class Paired:
         criterion: Figure that ranks; with "error" the loss decides between equals.
         confidence: Wanted probability that the choice is that of infinitely many pictures.
         at_least: Pictures below which no stop is considered.
-        total: Pictures there are.
+        total: Pictures there are, or that may be looked at.
     """
 
     eligible: Sequence[str]
@@ -157,13 +157,17 @@ class Paired:
         self._level = self._separation()
         return self._level >= self.confidence
 
+    @property
+    def complete(self) -> bool:
+        """Whether all pictures were looked at."""
+        return self._images >= self.total
+
     def result(self) -> Measurement:
         """The measurement so far."""
         variants = self._means()
         ranking = rank(variants, self.eligible, self.criterion)
-        complete = self._images >= self.total
-        level = self._separation() if complete else self._level
-        return Measurement(variants, ranking, self._images, complete, max(0.0, level))
+        level = self._separation() if self.complete else self._level
+        return Measurement(variants, ranking, self._images, self.complete, max(0.0, level))
 
     def _means(self) -> dict[str, Loss]:
         return {

@@ -253,7 +253,7 @@ class SupernetSession:
     ) -> Measurement:
         """All variants on the same pictures, without augmentation, until one is clear."""
         training, chosen = self.training, self.training.settings.selection
-        total = len(training.validation)
+        total = min(len(training.validation), chosen.at_most or len(training.validation))
         tally = Paired(
             eligible, choose, chosen.criterion, chosen.confidence, chosen.at_least, total
         )
@@ -263,7 +263,7 @@ class SupernetSession:
                 if context.should_stop():
                     raise Interrupted
                 images, labels = stream.batch(number)
-                if tally.add(compare(training.pipeline.plain(images)), labels):
+                if tally.add(compare(training.pipeline.plain(images)), labels) or tally.complete:
                     break
         return tally.result()
 

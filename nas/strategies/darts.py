@@ -103,6 +103,7 @@ class SelectionSettings(Settings):
             search's (as published).
         confidence: "paired" stops measuring once the choice is this sure.
         at_least: "paired" looks at least at so many pictures.
+        at_most: "paired" decides after so many pictures, sure or not; None for all there are.
         batch_size: Pictures in a batch of measuring; None for the search's batch size.
     """
 
@@ -113,6 +114,7 @@ class SelectionSettings(Settings):
     learning_rate: float | None = Field(None, gt=0)
     confidence: float = Field(0.95, gt=0, lt=1)
     at_least: int = Field(256, ge=2)
+    at_most: int | None = Field(5000, ge=2)
     batch_size: int | None = Field(None, ge=2)
 
 
