@@ -240,6 +240,26 @@ class FinalSettings(Settings):
     random_limit: int = Field(64, ge=1)
 
 
+class LimitSettings(Settings):
+    """What one evaluation may take, and when failing candidates are a failing run.
+
+    Attributes:
+        timeout: Seconds an evaluation may take, trainings after the search included; None for
+            no limit. One that takes longer has failed.
+        memory_mb: Resident megabytes of a worker process of the executor `processes`; None for
+            no limit. An evaluation that takes more has failed.
+        first: The run ends if so many evaluations from its beginning on all failed.
+        window: How many of the latest evaluations `rate` is about.
+        rate: The run ends if more than this share of them failed; 1 for never.
+    """
+
+    timeout: float | None = Field(None, gt=0)
+    memory_mb: float | None = Field(None, gt=0)
+    first: int = Field(5, ge=1)
+    window: int = Field(20, ge=1)
+    rate: float = Field(0.5, ge=0, le=1)
+
+
 class RunConfig(Settings):
     """Everything that determines a run, resolved: what `config.yaml` holds.
 
@@ -253,6 +273,7 @@ class RunConfig(Settings):
         network: Macro settings of candidates, and of the supernet where there is one.
         recipe: Training settings (`nas.training.recipe.TrainingRecipe`).
         final: What follows the search.
+        limits: Time and memory of an evaluation, and how many may fail.
         evaluator: Registered evaluator.
         budget: `50evaluations`, `300epochs`, `6h`, or None for the strategy's own end.
         seed: Governs everything.
@@ -272,6 +293,7 @@ class RunConfig(Settings):
     network: Json = Field(default_factory=dict)
     recipe: Json = Field(default_factory=dict)
     final: FinalSettings = Field(default_factory=FinalSettings)
+    limits: LimitSettings = Field(default_factory=LimitSettings)
     evaluator: str = "train"
     budget: str | None = None
     seed: int = Field(0, ge=0, lt=2**63)

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from nas.core.architecture import Architecture, Candidate, Recipe
-from nas.core.config import RunConfig, merge
+from nas.core.config import LimitSettings, RunConfig, merge
 from nas.core.front import Front, Point
 from nas.core.objective import parse_objectives
 from nas.core.problem import Problem
@@ -16,6 +16,7 @@ from nas.core.work import Outcome
 from nas.engine.baseline import baseline
 from nas.engine.budget import Budget
 from nas.engine.executors.base import EvaluatorTarget, Setup
+from nas.engine.failures import FailureWatch
 from nas.engine.loop import Conversation, PhaseResult, Stage
 from nas.engine.run import Plan
 from nas.strategies import STRATEGIES
@@ -59,9 +60,12 @@ def assemble(config: RunConfig, evaluator: EvaluatorTarget | None = None) -> Pla
             sessions=dict(kind.sessions),
             plugins=config.plugins,
             devices=devices(config.device, config.workers),
+            timeout=config.limits.timeout,
+            memory_mb=config.limits.memory_mb,
         ),
         config.executor,
         config.workers,
+        failures=lambda: failures(config.limits),
         summarize=baseline,
     )
 
@@ -76,6 +80,11 @@ def devices(device: str, workers: int) -> tuple[str, ...]:
     if device == "auto":
         return tuple(f"cuda:{i}" for i in range(min(count, workers))) or ("cpu",)
     return (device if ":" in device else "cuda:0",)
+
+
+def failures(limits: LimitSettings) -> FailureWatch:
+    """What ends a run in which too many evaluations fail."""
+    return FailureWatch(limits.first, limits.window, limits.rate)
 
 
 def _final(

@@ -111,7 +111,7 @@ def unwritable(path: Path, error: OSError) -> StoreError:
     return StoreError(f"cannot write {path}: {reason}", "choose another --out folder")
 
 
-MOVABLE: Final = frozenset({"executor", "workers", "device", "budget"})
+MOVABLE: Final = frozenset({"executor", "workers", "device", "budget", "limits"})
 """Settings that may change between a run and its resumption."""
 
 

@@ -47,7 +47,7 @@ from nas.training.recipe import TrainingRecipe
 from search_spaces import get_space
 from search_spaces.scale import read_scale
 
-SECTIONS: Final = ("recipe", "final", "network", "data_settings")
+SECTIONS: Final = ("recipe", "final", "limits", "network", "data_settings")
 """First parts of `--set` keys that address the run; all others are the strategy's settings."""
 
 SCALES: Final = ("quick", "default", "paper")
@@ -84,8 +84,8 @@ def resolve(
 
     Args:
         asked: Fields of `RunConfig` given explicitly; None means not given. `settings` is
-            addressed as `--set` is: its keys `recipe`, `final`, `network` and `data_settings`
-            go to the run.
+            addressed as `--set` is: its keys `recipe`, `final`, `limits`, `network` and
+            `data_settings` go to the run.
         file: A YAML file with fields of `RunConfig`, such as another run's `config.yaml`.
         assignments: Texts `KEY=VALUE` of `--set`.
 
@@ -117,6 +117,11 @@ def check(config: RunConfig) -> RunConfig:
     Budget.parse(config.budget)
     if config.executor not in EXECUTORS:
         EXECUTORS.summary(config.executor)  # raises, with close matches
+    if config.limits.memory_mb is not None and config.executor == "serial":
+        raise ConfigError(
+            "limits.memory_mb is set, but the executor 'serial' cannot limit memory",
+            "use --executor processes",
+        )
     _check_network(config.network, space, "network")
     for scale in config.final.scales:
         _check_network(scale, space, "final.scales")
