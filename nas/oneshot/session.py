@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -52,14 +53,19 @@ def open_supernet(spec: Mapping[str, Any], context: Context) -> SupernetSession:
     if not isinstance(space, CellSpace):
         raise UnsupportedError(f"space {space.name!r} has no edges to decide", "use random")
     data = load_data(config.data, config.seed, **config.data_settings)
-    pc_darts = settings.variant.name == "pc-darts"
+    variant: dict[str, Any] = {}
+    if settings.variant.name == "pc-darts":
+        if "variant" not in inspect.signature(space.supernet).parameters:
+            raise UnsupportedError(
+                f"space {space.name!r} has no partial channels", "use variant.name=darts"
+            )
+        variant = {"variant": "pc-darts", "partial": settings.variant.channels}
     with seeded(config.seed, "supernet"):
         supernet: Any = space.supernet(
             data.input_shape,
             data.num_classes,
             fast=settings.fast,
-            variant="pc-darts" if pc_darts else "darts",
-            partial=settings.variant.channels,
+            **variant,
             **config.network,
         )
     device = torch.device(context.device)
