@@ -237,26 +237,24 @@ class Darts(Strategy):
         """The search itself, watched for collapse."""
         alarm = CollapseAlarm(self.settings.alarm, space)
         for epoch in range(self.settings.epochs):
-            (trained,) = yield [Call(SESSION, "train")]
+            weights = yield from _ask("train")
             eigenvalue = None
             if alarm.due(epoch):
-                (curvature,) = yield [Call(SESSION, "curvature")]
-                eigenvalue = _value(curvature)["eigenvalue"]
-            reasons = alarm.watch(epoch, _value(trained), eigenvalue)
+                eigenvalue = (yield from _ask("curvature"))["eigenvalue"]
+            reasons = alarm.watch(epoch, weights, eigenvalue)
             problem.announce("watch", {"step": epoch, **alarm.figures, "reasons": reasons})
             if reasons and self.settings.alarm.action == "stop":
                 break
 
     def _magnitude(self, space: CellSpace) -> Generator[Request, Any, Architecture]:
-        (mixture,) = yield [Call(SESSION, "mixture")]
-        weights = _value(mixture)
+        weights = yield from _ask("mixture")
         return space.strongest(weights["mixture"], weights["edge_weights"])
 
     def _select(self, problem: Problem, decisions: Decisions, rng: np.random.Generator) -> Steps:
         """Decide operations, then topology, tuning in between."""
         points, total = self._schedule(decisions)
         operations = max(len(decisions.open_edges(group)) for group in decisions.groups)
-        yield [Call(SESSION, "begin_tuning")]
+        yield from _ask("begin_tuning")
         for epoch in range(total + 1):
             for point in (index for index, at in enumerate(points) if at == epoch):
                 for group in decisions.groups:
@@ -265,7 +263,7 @@ class Darts(Strategy):
                     else:
                         yield from self._decide_topology(problem, decisions, group, rng)
             if epoch < total:
-                yield [Call(SESSION, "train")]
+                yield from _ask("train")
 
     def _schedule(self, decisions: Decisions) -> tuple[list[int], int]:
         """Tuning epoch of each decision point, and tuning epochs in all."""
@@ -285,11 +283,10 @@ class Darts(Strategy):
         if not edges:
             return
         edge = edges[rng.integers(len(edges))]
-        (measured,) = yield [Call(SESSION, "drops", edge=edge.name)]
-        measurement = _value(measured)
+        measurement = yield from _ask("drops", edge=edge.name)
         decisions.rankings[edge.name] = measurement["ranking"]
         kept = decisions.kept[edge.name] = measurement["ranking"][0]
-        yield [Call(SESSION, "keep", edge=edge.name, operation=kept)]
+        yield from _ask("keep", edge=edge.name, operation=kept)
         problem.announce(
             "decision",
             {"what": "operation", "group": group, "edge": edge.name, "kept": [kept], **measurement},
@@ -311,22 +308,23 @@ class Darts(Strategy):
         paper = self.settings.selection.mode == "paper"
         remaining, measurement = list(entering), {}
         while len(remaining) > (wanted or 0):
-            call = Call(SESSION, "edge_drops", group=group, node=node, edges=remaining)
-            (measured,) = yield [call]
-            measurement = _value(measured)
+            measurement = yield from _ask("edge_drops", group=group, node=node, edges=remaining)
             kept = measurement["ranking"][: -1 if paper else wanted]
             remaining = [name for name in remaining if name in kept]
         gone = [name for name in entering if name not in remaining]
         decisions.removed.update(gone)
-        yield [Call(SESSION, "remove", edge=name) for name in gone]
+        for name in gone:
+            yield from _ask("remove", edge=name)
         problem.announce(
             "decision",
             {"what": "topology", "group": group, "node": node, "kept": remaining, **measurement},
         )
 
 
-def _value(outcome: Outcome) -> Any:
-    """The answer of a call; a supernet that failed ends the strategy."""
+def _ask(method: str, **arguments: Any) -> Generator[Request, Any, Any]:
+    """The supernet's answer; one that failed, at whatever it was, ends the strategy."""
+    outcome: Outcome
+    (outcome,) = yield [Call(SESSION, method, **arguments)]
     if not outcome.ok:
         raise CandidateError(f"the supernet failed: {outcome.error}", "try a lower learning rate")
     return outcome.value
