@@ -168,10 +168,10 @@ def of_run(folder: Path, said: Network) -> Network:
         NasError: The run's data cannot be read.
     """
     from nas.cli.result import load_result
-    from nas.core.config import RunConfig, build_settings, read_yaml
+    from nas.engine.run import read_config
     from nas.training import load_data
 
-    config = build_settings(RunConfig, read_yaml(folder / "config.yaml"), "config.yaml")
+    config = read_config(folder)
     best = load_result(folder).get("best") or {}
     weights = folder / "best" / "weights.safetensors"
     shape, classes = said.input_shape, said.classes

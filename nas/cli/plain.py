@@ -25,6 +25,7 @@ class PlainLines:
         streams: Where to.
         interval: Seconds between lines of mere progress.
         clock: Seconds, for tests.
+        phases: Whether to say when a phase begins.
     """
 
     def __init__(
@@ -32,12 +33,14 @@ class PlainLines:
         streams: Streams,
         interval: float = INTERVAL,
         clock: Callable[[], float] = time.monotonic,
+        phases: bool = True,
     ) -> None:
         self.watch = Watch()
         self._streams = streams
         self._interval = interval
         self._clock = clock
         self._last = clock()
+        self._phases = phases
         self._alarm = ""
 
     def __call__(self, event: Event) -> None:
@@ -46,7 +49,8 @@ class PlainLines:
         self.watch.take(data)
         kind = data["event"]
         if kind == "phase":
-            self._say(f"{self.watch.phase} begins")
+            if self._phases:
+                self._say(f"{self.watch.phase} begins")
         elif kind == "notice":
             self._say(str(data["text"]))
         elif kind == "stopping":

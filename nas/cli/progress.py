@@ -12,8 +12,15 @@ from nas.engine.events import Event
 
 
 @contextmanager
-def listening(streams: Streams) -> Iterator[tuple[Callable[[Event], None], ...]]:
-    """Listeners that show progress: a panel on a terminal, plain lines elsewhere, JSON if asked."""
+def listening(
+    streams: Streams, phases: bool = True
+) -> Iterator[tuple[Callable[[Event], None], ...]]:
+    """Listeners that show progress: a panel on a terminal, plain lines elsewhere, JSON if asked.
+
+    Args:
+        streams: Where to.
+        phases: Whether there is more than one phase, so that their names are worth a line.
+    """
     listeners: list[Callable[[Event], None]] = []
     if streams.json:
         listeners.append(JsonLines(streams))
@@ -23,4 +30,4 @@ def listening(streams: Streams) -> Iterator[tuple[Callable[[Event], None], ...]]
         with LivePanel(streams.err) as panel:
             yield (*listeners, panel)
     else:
-        yield (*listeners, PlainLines(streams))
+        yield (*listeners, PlainLines(streams, phases=phases))

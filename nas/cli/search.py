@@ -170,9 +170,6 @@ def search(request: Request, streams: Streams) -> int:
         tell_plan(config, out, streams)
         return 0
     streams.note(headline(config, out))
-    hint = real_thing(config)
-    if hint:
-        streams.note(hint, style="dim")
     return execute(config, out, streams)
 
 
@@ -187,21 +184,22 @@ def execute(config: RunConfig, out: Path, streams: Streams) -> int:
 
 
 def headline(config: RunConfig, out: Path) -> str:
-    """What was chosen, in one line."""
+    """What was chosen and, where that is only a quick look, how to get more; one line."""
     objectives = ", ".join(config.objectives)
     budget = f", at most {config.budget}" if config.budget else ""
     return (
         f"searching {config.space} by {config.strategy} on {config.data}"
-        f" ({config.preset} scale, {objectives}, seed {config.seed}{budget}) in {out}"
+        f" ({config.preset} preset, {objectives}, seed {config.seed}{budget}) in {out}"
+        f"{real_thing(config)}"
     )
 
 
 def real_thing(config: RunConfig) -> str:
-    """How to get more than a quick look; empty if this is more already."""
+    """How to get more than a quick look, as the end of a line; empty if this is more already."""
     if config.preset != "quick":
         return ""
     data = "" if config.data != "digits" else " --data images:FOLDER"
-    return f"a quick look; the real thing: nas search --space {config.space}{data} --scale default"
+    return f"; for the real thing:{data} --scale default (or paper)"
 
 
 def tell_plan(config: RunConfig, out: Path, streams: Streams) -> None:

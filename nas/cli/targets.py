@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 from nas.core.architecture import Architecture
-from nas.core.errors import ConfigError, SpaceError, UnsupportedError
-from nas.core.registry import close_matches
+from nas.core.errors import ConfigError, PluginError, SpaceError, UnsupportedError
+from nas.core.registry import close_matches, load_plugin
 from nas.core.space import Space
 
 
@@ -55,7 +56,7 @@ def find(text: str) -> Found:
     path = Path(text).expanduser()
     name, colon, rest = text.partition(":")
     if _exists(path):
-        return RunTarget(check_run(path)) if path.is_dir() else _from_file(path)
+        return _run(path) if path.is_dir() else _from_file(path)
     if text in SPACES:
         return SpaceTarget(get_space(text))
     if colon and rest and "/" not in name:
@@ -98,6 +99,17 @@ def check_run(folder: Path) -> Path:
     if not (folder / "store.sqlite").is_file():
         raise ConfigError(f"{str(folder)!r} holds no run", "name a folder that nas search made")
     return folder
+
+
+def _run(folder: Path) -> RunTarget:
+    """The run, its plug-ins loaded, for its architectures may be of their spaces."""
+    from nas.engine.run import read_config
+
+    check_run(folder)
+    with suppress(PluginError):  # one has moved; what is not its own can still be shown
+        for file in read_config(folder).plugins:
+            load_plugin(Path(file))
+    return RunTarget(folder)
 
 
 def _exists(path: Path) -> bool:

@@ -86,16 +86,17 @@ def prepare(
         NasError: Something is wrong or missing.
     """
     from nas.cli.targets import RunTarget, find, find_architecture
-    from nas.core.config import RunConfig, build_settings, merge, read_yaml
+    from nas.core.config import merge
     from nas.core.errors import ConfigError
     from nas.engine import resolve
+    from nas.engine.run import read_config
 
     resolve.load_plugins(asked.get("plugins") or ())
     target = find_architecture(what)
     found = find(what)
     base: dict[str, Any] = {}
     if isinstance(found, RunTarget):
-        config = build_settings(RunConfig, read_yaml(found.folder / "config.yaml"), "config.yaml")
+        config = read_config(found.folder)
         best = _best_scale(found.folder)
         base = {
             "data": config.data,
@@ -143,7 +144,7 @@ def train(job: Job, streams: Streams) -> None:
         f"training {job.name} on {arguments['data']}, seed {arguments['seed']},"
         f" {words.scale(arguments['scale'])} scale"
     )
-    with listening(streams) as listeners:
+    with listening(streams, phases=False) as listeners:
         entry = api.evaluate(job.architecture, listeners=listeners, **arguments)
     figures = dict(entry.figures)
     result = {

@@ -12,10 +12,11 @@ from typing import Any
 
 from nas.core.architecture import Candidate
 from nas.core.config import RunConfig, build_settings, read_yaml
-from nas.core.errors import NasError, StoreError
+from nas.core.errors import NasError, PluginError, StoreError
 from nas.core.front import Front
 from nas.core.objective import parse_objectives
 from nas.core.problem import Problem
+from nas.core.registry import load_plugin
 from nas.engine import folder as files
 from nas.engine.budget import Budget
 from nas.engine.checkpoints import clean
@@ -144,7 +145,9 @@ class Run:
             ConfigError: The configuration differs; the budget cannot be read or extended.
         """
         files.require(folder)
-        own = build_settings(RunConfig, read_yaml(folder / files.CONFIG), "config.yaml")
+        own = read_config(folder)
+        for file in own.plugins:
+            load_plugin(Path(file))
         if config is not None:
             files.compare_configs(own.model_dump(mode="json"), config.model_dump(mode="json"))
             own = config.model_copy(update={"budget": own.budget})
@@ -183,7 +186,12 @@ class Run:
             StoreError: There is no run, or its store cannot be read.
         """
         files.require(folder)
-        config = build_settings(RunConfig, read_yaml(folder / files.CONFIG), "config.yaml")
+        config = read_config(folder)
+        with contextlib.suppress(
+            PluginError
+        ):  # it may have moved; all that is not its own can be shown
+            for file in config.plugins:
+                load_plugin(Path(file))
         store = Store(folder / files.STORE, readonly=True)
         try:
             budget = store.read("budget", config.budget)
@@ -415,3 +423,12 @@ class Run:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def read_config(folder: Path) -> RunConfig:
+    """The configuration that a run was begun with.
+
+    Raises:
+        ConfigError: Its `config.yaml` cannot be read.
+    """
+    return build_settings(RunConfig, read_yaml(folder / files.CONFIG), "config.yaml")
