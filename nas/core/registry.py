@@ -24,6 +24,19 @@ from nas.core.errors import NasError, PluginError
 T = TypeVar("T")
 
 
+def imported(place: str) -> Any:
+    """What "module:attribute" names, its module imported if it has not been; dots lead deeper.
+
+    Raises:
+        AttributeError: The module has no such thing; or whatever importing it raises.
+    """
+    module, _, path = place.partition(":")
+    target: Any = importlib.import_module(module)
+    for part in path.split("."):
+        target = getattr(target, part)
+    return target
+
+
 def close_matches(name: str, known: Iterable[str]) -> str:
     """The hint of an error about an unknown `name`: close names first, else all of them."""
     known = sorted(known)
@@ -96,11 +109,8 @@ class Registry(Generic[T]):
         row = self._row(name)
         if not isinstance(row.target, str):
             return row.target  # type: ignore[no-any-return]
-        module, _, attribute = row.target.partition(":")
         try:
-            target: Any = importlib.import_module(module)
-            for part in attribute.split("."):
-                target = getattr(target, part)
+            target = imported(row.target)
         except NasError:
             raise
         except Exception as error:  # whatever a module raises when imported

@@ -12,6 +12,7 @@ from typing import Final
 
 from nas.core.canonical import content_id
 from nas.core.errors import StoreError
+from nas.core.files import to_disk
 from nas.core.work import Call, Work
 from nas.engine.records import Checkpoint
 
@@ -51,11 +52,7 @@ def seal(path: Path) -> tuple[int, int]:
         with path.open("rb") as file:
             size, crc = _sum(file)
             os.fsync(file.fileno())
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        to_disk(path.parent)
     except OSError as error:
         raise StoreError(
             f"checkpoint {path} cannot be written: {error.strerror}", "is the disk full?"

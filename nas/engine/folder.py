@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from nas.core.errors import ConfigError, StoreError
+from nas.core.files import replacing
 
 STORE: Final = "store.sqlite"
 CONFIG: Final = "config.yaml"
@@ -77,15 +77,10 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         StoreError: It cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with part.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        with replacing(path) as new:
+            new.write_text(text, encoding="utf-8")
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise unwritable(path, error) from error
 
 

@@ -6,19 +6,22 @@ same whichever worker computes it, in whatever order, before or after a resume.
 
 from __future__ import annotations
 
-import hashlib
 import random
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
+from nas.core import seeds
+
+BITS: Final = 31
+"""What every generator takes as a seed, NumPy's old one included."""
+
 
 def derive(seed: int, *parts: str) -> int:
-    """A 31-bit seed from the run's `seed` and the parts of a name (SHA-256)."""
-    text = "\x1f".join((str(seed), *parts))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
+    """A 31-bit seed from the run's `seed` and the parts of a name."""
+    return seeds.derive(seed, *parts, joint="\x1f") >> (seeds.BITS - BITS)
 
 
 class GlobalChance:

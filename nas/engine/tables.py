@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 from nas.core.errors import PluginError
-from nas.core.registry import Registry
+from nas.core.registry import Registry, imported
 from nas.evaluators import EVALUATORS
 from nas.oneshot import SESSIONS
 
@@ -21,14 +20,10 @@ def resolve(table: Registry[Any], name: str) -> Any:
     """
     if ":" not in name:
         return table.get(name)
-    module, _, path = name.partition(":")
     try:
-        target: Any = importlib.import_module(module)
-        for attribute in path.split("."):
-            target = getattr(target, attribute)
+        return imported(name)
     except (ImportError, AttributeError) as error:
         raise PluginError(
             f"{table.kind} {name!r} cannot be imported: {error}",
             "it must be a module-level name that workers can import",
         ) from error
-    return target

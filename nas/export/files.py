@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
+from nas.core import files
 from nas.core.errors import ExportError
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`: renamed to it on success, removed on failure.
-
-    The temporary name keeps the suffix, which some writers look at.
+    """A new name that takes the place of `path` (see `nas.core.files`), whose folder is made.
 
     Raises:
         ExportError: The folder cannot be written, or the disk is full.
     """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with temporary.open("rb") as handle:
-            os.fsync(handle.fileno())
-        temporary.replace(path)
+        with files.replacing(path) as new:
+            yield new
     except OSError as error:
         reason = error.strerror or str(error)
         raise ExportError(
             f"cannot write {str(path)!r}: {reason}", "choose a folder that can be written"
         ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from pydantic import Field
 
 from nas.core.config import Settings
+from nas.core.registry import imported
 
 if TYPE_CHECKING:
     import torch
@@ -47,10 +47,6 @@ class Member:
 
     def create(self, params: Params, settings: OptimizerSettings) -> torch.optim.Optimizer:
         """The optimizer over `params`."""
-        if not isinstance(self.factory, str):
-            return self.factory(params, settings)
-        module, _, name = self.factory.partition(":")
-        made: torch.optim.Optimizer = getattr(importlib.import_module(module), name)(
-            params, settings
-        )
+        factory = imported(self.factory) if isinstance(self.factory, str) else self.factory
+        made: torch.optim.Optimizer = factory(params, settings)
         return made

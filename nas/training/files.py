@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from nas.core.files import replacing
+
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a new file beside `path`, bring it to the disk and rename it.
+    """Let `write` fill a new file that takes the place of `path` (see `nas.core.files`).
 
     Raises:
         OSError: The disk is full or the folder cannot be written; `path` is then untouched.
     """
-    new = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
+    with replacing(path) as new:
         write(new)
-        _to_disk(new)
-        os.replace(new, path)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise
-    _to_disk(path.parent)
-
-
-def _to_disk(name: Path) -> None:
-    handle = os.open(name, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:

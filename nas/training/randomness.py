@@ -6,17 +6,14 @@ they were.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
+from nas.core.seeds import derive
 
-def derive(seed: int, *parts: str | int) -> int:
-    """A seed for the purpose named by `parts`: 63 bits, independent for different parts."""
-    text = "\0".join([str(seed), *map(str, parts)])
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+__all__ = ["derive", "generator", "global_state", "seeded", "set_global_state"]
 
 
 def generator(seed: int, *parts: str | int, device: torch.device | str = "cpu") -> torch.Generator:
