@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from nas.core.config import RunConfig
 from nas.core.errors import ExportError, PluginError
 from nas.core.work import Evaluate
 from nas.engine.checkpoints import scratch_folder
 from nas.engine.folder import CHECKPOINTS
 from nas.engine.records import Entry
+from nas.engine.report_data import report_data
+from nas.engine.results import compared
 from nas.engine.run import Run
 from nas.evaluators import WEIGHTS
 from nas.export import ExportRequest, ExportResult, export
@@ -31,8 +31,6 @@ FORMS: Final = (
 COMPARED: Final = 100
 """Test images on which exported forms are compared with the network."""
 
-_LOG = logging.getLogger(__name__)
-
 
 def deliver(run: Run) -> list[str]:
     """Write everything that can be made of a run's store; notices of what could not.
@@ -49,8 +47,6 @@ def deliver(run: Run) -> list[str]:
     if best is not None:
         exports, notices = export_best(run, best)
         write_front_png(folder / "front.png", dots(run))
-    from nas.engine.report_data import report_data
-
     write_report(folder / "report.html", report_data(run, exports))
     return notices
 
@@ -69,7 +65,7 @@ def export_best(run: Run, best: Entry) -> tuple[list[dict[str, Any]], list[str]]
         if form not in ("json", "svg") and request.weights is None:
             continue
         try:
-            result = export(form, with_out(request, folder / name))
+            result = export(form, replace(request, out=folder / name))
         except (ExportError, PluginError) as error:
             if form != "onnx" or "pip install" not in str(error):
                 raise
@@ -101,13 +97,6 @@ def best_request(run: Run, best: Entry) -> ExportRequest:
         weights=weights,
         images=plain(data.test_split().images[:COMPARED]),
     )
-
-
-def with_out(request: ExportRequest, out: Path) -> ExportRequest:
-    """The same request for another file."""
-    from dataclasses import replace
-
-    return replace(request, out=out)
 
 
 def weights_of(run: Run, candidate: str) -> Path | None:
@@ -143,25 +132,3 @@ def dots(run: Run) -> list[Dot]:
         arm = str(entry.tags.get("arm", FOUND))
         result.append(Dot(entry.figures, arm, "", entry.candidate.id in on_front and arm == FOUND))
     return result
-
-
-def compared(history: Sequence[Entry]) -> list[Entry]:
-    """The evaluations of the final phase, seeds averaged; those of the search if there is none."""
-    from nas.engine.results import merged
-
-    evaluations = [e for e in history if e.ok and isinstance(e.work, Evaluate)]
-    final = [e for e in evaluations if e.tags.get("stage") == "final"]
-    groups: dict[tuple[str, str], list[Entry]] = {}
-    for entry in final or evaluations:
-        groups.setdefault((entry.candidate.id, str(entry.tags.get("arm"))), []).append(entry)
-    return [merged(group) for group in groups.values()]
-
-
-def data_note(config: RunConfig) -> str:
-    """What a reader must know of the data."""
-    if config.data == "digits":
-        return (
-            "The data are scikit-learn's 1,797 digits of 8x8 pixels: enough to see everything "
-            "work, too little to tell good architectures apart. Name your own with --data."
-        )
-    return ""

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
+from nas.core.config import RunConfig
+from nas.core.errors import UnsupportedError
 from nas.core.work import Call, Evaluate
 from nas.engine.baseline import baseline
-from nas.engine.deliver import compared, data_note
 from nas.engine.records import Entry
+from nas.engine.results import compared
 from nas.engine.run import Run
 from nas.engine.story import announced, labels, point_of
-from nas.export.report import ReportData
+from nas.export.report import ReportData, comparison_of
 from nas.strategies.finale import FOUND
+from search_spaces import get_space
 
 
 def report_data(run: Run, exports: Sequence[Mapping[str, Any]] = ()) -> ReportData:
@@ -65,9 +69,6 @@ def _numbered(told: Sequence[tuple[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def _best(best: Entry) -> dict[str, Any]:
-    from nas.core.errors import UnsupportedError
-    from search_spaces import get_space
-
     candidate = best.candidate
     result = {
         "architecture": candidate.architecture.to_dict(),
@@ -75,10 +76,8 @@ def _best(best: Entry) -> dict[str, Any]:
         "scale": dict(candidate.scale),
     }
     space = get_space(candidate.architecture.space)
-    try:
+    with suppress(UnsupportedError):
         result["notation"] = space.format(candidate.architecture)
-    except UnsupportedError:
-        pass
     return result
 
 
@@ -158,23 +157,7 @@ def _heat_maps(run: Run) -> list[dict[str, Any]]:
 
 def _comparison(history: Sequence[Entry]) -> dict[str, Any] | None:
     result = baseline(history).get("baseline")
-    if result is None or "low" not in result:
-        return None
-    ratio = result["random_macs"] / max(1.0, result["search_macs"])
-    return {
-        "metric": result["metric"],
-        "arms": result["arms"],
-        "difference": -result["difference"],
-        "low": -result["high"],
-        "high": -result["low"],
-        "confidence": result["confidence"],
-        "cost": (
-            f"the search took {result['search_seconds']:.0f} s of computing, random search "
-            f"{result['random_seconds']:.0f} s for {result['random_candidates']} architectures "
-            f"({100 * ratio:.0f}% of the search's multiply-accumulates)"
-        ),
-        "method": "trained alike on the same seeds; paired t interval over scales and seeds",
-    }
+    return None if result is None else comparison_of(result)
 
 
 def _seeds(history: Sequence[Entry]) -> list[dict[str, Any]]:
@@ -189,3 +172,13 @@ def _seeds(history: Sequence[Entry]) -> list[dict[str, Any]]:
         for entry in history
         if isinstance(entry.work, Evaluate) and entry.tags.get("stage") == "final"
     ]
+
+
+def data_note(config: RunConfig) -> str:
+    """What a reader must know of the data."""
+    if config.data == "digits":
+        return (
+            "The data are scikit-learn's 1,797 digits of 8x8 pixels: enough to see everything "
+            "work, too little to tell good architectures apart. Name your own with --data."
+        )
+    return ""

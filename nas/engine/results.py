@@ -164,3 +164,13 @@ def front_of(
         objectives, (Point(e.candidate, e.figures, e.tags) for e in by_candidate.values())
     )
     return front, [by_candidate[point.candidate.id] for point in front.points]
+
+
+def compared(history: Sequence[Entry]) -> list[Entry]:
+    """The evaluations of the final phase, seeds averaged; those of the search if there is none."""
+    evaluations = [e for e in history if e.ok and isinstance(e.work, Evaluate)]
+    final = [e for e in evaluations if e.tags.get("stage") == "final"]
+    groups: dict[tuple[str, str], list[Entry]] = {}
+    for entry in final or evaluations:
+        groups.setdefault((entry.candidate.id, str(entry.tags.get("arm"))), []).append(entry)
+    return [merged(group) for group in groups.values()]

@@ -124,7 +124,7 @@ def comparison_section(comparison: Mapping[str, Any] | None) -> dict[str, Any] |
 def comparison_of(baseline: Mapping[str, Any]) -> dict[str, Any]:
     """The comparison of a run's result ("baseline") as a report takes it.
 
-    There the difference is found minus random; an end of the interval that is infinite, as with
+    There the difference is search minus random; an end of the interval that is infinite, as with
     a single pair, is missing.
     """
     turned = {"low": baseline.get("high"), "high": baseline.get("low")}
@@ -132,18 +132,24 @@ def comparison_of(baseline: Mapping[str, Any]) -> dict[str, Any]:
     cost = ""
     if search and random:
         cost = (
-            f"The search cost {short(float(search), 'macs')} multiply-adds, "
-            f"drawing and training random architectures {short(float(random), 'macs')}."
+            f"The search cost {short(float(search), 'macs')} multiply-adds"
+            f"{_took(baseline.get('search_seconds'))}, random search "
+            f"{short(float(random), 'macs')}{_took(baseline.get('random_seconds'))} for "
+            f"{baseline.get('random_candidates', 'its')} architectures."
         )
     return {
         "metric": baseline.get("metric", "test_error"),
-        "arms": {"search": baseline["found"], "random": baseline["random"]},
+        "arms": dict(baseline["arms"]),
         "difference": -float(baseline["difference"]),
         "confidence": baseline.get("confidence", 0.95),
         **{name: -float(value) for name, value in turned.items() if value is not None},
         "cost": cost,
-        "method": "Networks are paired by scale and seed; Student's t interval of the pairs.",
+        "method": "Trained alike, paired by scale and seed; Student's t interval of the pairs.",
     }
+
+
+def _took(seconds: float | None) -> str:
+    return f" and {duration(seconds)} of computing" if seconds else ""
 
 
 def _side(comparison: Mapping[str, Any]) -> str:

@@ -166,14 +166,18 @@ def test_the_verdict_says_which_way_it_fell() -> None:
 
 
 def test_a_run_s_baseline_is_turned_round() -> None:
-    """There the difference is found minus random."""
+    """There the difference is search minus random."""
     numbers = {"difference": -0.02, "low": -0.03, "high": -0.01, "confidence": 0.95}
-    arms = {"found": [0.1, 0.2], "random": [0.12, 0.22], "search_macs": 2e12, "random_macs": 2e12}
-    turned = comparison_of({"metric": "test_error", **numbers, **arms})
+    arms = {"arms": {"search": [0.1, 0.2], "random": [0.12, 0.22]}}
+    costs = {"search_macs": 2e12, "random_macs": 3e12, "search_seconds": 300.0}
+    turned = comparison_of(
+        {"metric": "test_error", **numbers, **arms, **costs, "random_candidates": 7}
+    )
     assert (turned["difference"], turned["low"], turned["high"]) == (0.02, 0.01, 0.03)
     assert verdict(turned).startswith("The search found better networks")
-    assert "2\u00a0T multiply-adds" in turned["cost"]
-    single = comparison_of({"found": [0.1], "random": [0.2], "difference": -0.1})
+    assert "2\u00a0T multiply-adds and 5 min of computing, random" in turned["cost"]
+    assert "3\u00a0T for 7 architectures" in turned["cost"]
+    single = comparison_of({"arms": {"search": [0.1], "random": [0.2]}, "difference": -0.1})
     assert "too few networks" in verdict(single)
     assert "too few networks" in Page(render_report(ReportData("x", comparison=single))).text
 
