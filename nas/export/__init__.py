@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nas.export.paint import painters
     from nas.export.picture_files import write_front_png
     from nas.export.report import ReportData, write_report
-    from nas.export.request import ExportRequest, ExportResult, save_weights
+    from nas.export.request import ExportRequest, ExportResult
     from nas.export.sections import comparison_of
 
     Exporter: TypeAlias = Callable[[ExportRequest], ExportResult]
@@ -36,7 +36,6 @@ __all__ = [
     "exporters",
     "painters",
     "read_architecture",
-    "save_weights",
     "write_architecture",
     "write_front_png",
     "write_report",
@@ -60,7 +59,6 @@ _LAZY: Final = {
     "comparison_of": "sections",
     "painters": "paint",
     "read_architecture": "architecture_file",
-    "save_weights": "request",
     "write_architecture": "architecture_file",
     "write_front_png": "picture_files",
     "write_report": "report",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from nas.core.architecture import Architecture
-from nas.core.errors import ExportError
+from nas.core.errors import DataError, ExportError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -68,29 +68,15 @@ def load_weights(network: nn.Module, path: Path) -> None:
     Raises:
         ExportError: The file is missing, broken, or of another network.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from nas.training import weights
 
     try:
-        network.load_state_dict(load_file(path))
-    except (OSError, SafetensorError) as error:
+        weights.load_weights(network, path)
+    except DataError as error:
         raise ExportError(
-            f"cannot read the weights {str(path)!r}: {error}", "train the architecture again"
-        ) from error
-    except RuntimeError as error:
-        line = " ".join(str(error).split())[:200]
-        raise ExportError(
-            f"the weights {str(path)!r} are of another network: {line}",
+            f"cannot read the weights: {error.message}",
             "give the scale, input shape and classes they were trained with",
         ) from error
-
-
-def save_weights(network: nn.Module, path: Path) -> None:
-    """Write the state of a network as safetensors, on the CPU."""
-    from safetensors.torch import save_file
-
-    state = network.state_dict()
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, path)
 
 
 def network_of(request: ExportRequest) -> nn.Module:

@@ -31,9 +31,9 @@ from nas.export.request import (
     inputs_of,
     load_weights,
     network_of,
-    save_weights,
 )
 from nas.export.source import source_of
+from nas.training.weights import save_weights
 
 
 def export_python(request: ExportRequest) -> ExportResult:

@@ -29,7 +29,10 @@ def save_weights(network: nn.Module, path: Path, metadata: Mapping[str, str] | N
     }
     try:
         write_atomically(
-            path, lambda name: safetensors.torch.save_file(tensors, name, dict(metadata or {}))
+            path,
+            lambda name: safetensors.torch.save_file(
+                tensors, name, dict(metadata) if metadata else None
+            ),
         )
     except (OSError, safetensors.SafetensorError) as error:
         raise ExportError(f"{str(path)!r} cannot be written: {error}", "is there room?") from error
