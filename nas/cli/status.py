@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from nas.cli.options import Json, complete_run
 from nas.cli.streams import Streams
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 RUNS = Path("runs")
 
@@ -100,6 +102,8 @@ def _status(folder: Path) -> dict[str, Any]:
 
 
 def _table(runs: list[dict[str, Any]]) -> Table:
+    from rich.table import Table
+
     from nas.cli import words
 
     table = Table(box=None, pad_edge=False)

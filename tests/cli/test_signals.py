@@ -67,11 +67,9 @@ def test_stop_and_go_on(tmp_path: Path, config: Path, number: int, code: int) ->
 
     resumed = start(tmp_path, "resume", "run", "--json")
     undisturbed = start(tmp_path, *search, "--out", "whole")
-    results = []
-    for process in (resumed, undisturbed):
-        out, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors
-        results.append(json.loads(out.splitlines()[-1]))
+    told = [process.communicate(timeout=120) for process in (resumed, undisturbed)]
+    assert (resumed.returncode, undisturbed.returncode) == (0, 0), told
+    results = [json.loads(out.splitlines()[-1]) for out, _ in told]
     assert results[0]["best"] == results[1]["best"]
     assert results[0]["front"] == results[1]["front"]
     assert results[0]["spent"]["evaluations"] == 60
