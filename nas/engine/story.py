@@ -153,6 +153,8 @@ def decision(payload: Mapping[str, Any], step: int) -> Told:
         reason = f"{100 * sure:.1f}% sure"
     elif payload.get("complete"):
         reason = "all pictures seen, the leader may be chance"
+    elif payload.get("images"):
+        reason = "no more pictures allowed, the leader may be chance"
     else:
         reason = ""
     return {

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import NormalDist
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -44,8 +43,9 @@ class Measurement:
         ranking: Names from most to least missed; only those that may be chosen.
         images: Pictures each variant saw.
         complete: Whether those were all there are.
-        confidence: That the chosen parts are more missed than every other, all looks and pairs
-            accounted for; 0 if the procedure makes no such statement, or none could be made.
+        confidence: That the chosen parts are more missed than every other (in errors, or in
+            losses where the errors seen do not speak against it), all looks and pairs accounted
+            for; 0 if the procedure makes no such statement, or none could be made.
     """
 
     variants: Mapping[str, Loss]
@@ -113,9 +113,9 @@ class Paired:
     """All variants on the same pictures, with sequential stopping.
 
     The test: after each look (the number of pictures doubles between looks) every chosen part is
-    compared with every other by one-sided paired z tests on errors and on losses. The error rate
+    compared with every other by one-sided paired t tests on errors and on losses. The error rate
     allowed is divided by the number of looks, pairs and tests (Bonferroni), so the stated
-    confidence holds for the whole decision, up to the normal approximation.
+    confidence holds for the whole decision, as far as means of so many pictures are normal.
 
     Args:
         eligible: Names that may be chosen; others are measured and reported only.
@@ -197,14 +197,16 @@ class Paired:
 
 
 def one_sided(differences: Tensor) -> float:
-    """P value of a paired z test that the mean of `differences` `(n,)` is at most zero."""
+    """P value of a paired t test that the mean of `differences` `(n,)` is at most zero."""
     count = len(differences)
     if count < 2:
         return 1.0
     mean, spread = float(differences.mean()), float(differences.std())
-    if spread == 0:
-        return 0.0 if mean > 0 else 1.0
-    return NormalDist().cdf(-mean / (spread / math.sqrt(count)))
+    if spread == 0:  # no estimate of the noise: the sign test, one in 2 to the n
+        return 0.5**count if mean > 0 else 1.0
+    from scipy.special import stdtr
+
+    return float(stdtr(count - 1, -mean / (spread / math.sqrt(count))))
 
 
 def separate(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -116,11 +117,15 @@ class SupernetSession:
     # it amounts to.
 
     def train(self, context: Context) -> tuple[Any, float, float]:
-        """One epoch; the answer has losses, errors, the learning rate and the mixture."""
+        """One epoch.
+
+        The answer has losses, errors, the learning rate, the mixture, and whether it was tuning.
+        """
         number = self.training.progress.epochs
         passes = self.training.epoch_passes(number) * self.training.images()
+        tuning = self.training.progress.tuning
         figures = self.training.epoch(context)
-        return {"epoch": number, **figures, **self._weights()}, 1.0, passes
+        return {"epoch": number, "tuning": tuning, **figures, **self._weights()}, 1.0, passes
 
     def begin_tuning(self, context: Context) -> tuple[Any, float, float]:
         """Go over to the constant learning rate of selection."""
@@ -128,7 +133,9 @@ class SupernetSession:
         return None, 0.0, 0.0
 
     def mixture(self, context: Context) -> tuple[Any, float, float]:
-        """`mixture` `{group: [[weight of each operation] of each edge]}`, and `edge_weights`
+        """The weights.
+
+        `mixture` `{group: [[weight of each operation] of each edge]}`, and `edge_weights`
         `{group: [weight of each edge]}` or None.
         """
         return self._weights(), 0.0, 0.0
@@ -158,7 +165,7 @@ class SupernetSession:
         legal = legal_operations(self.space)[edge]
         eligible = live if paper else [o for o in live if o in legal]
         if paper:
-            mixture, found = supernet.mixture(), supernet.edge(edge)
+            mixture, found = self._constant_mixture(), supernet.edge(edge)
             variants: dict[str, Variant] = {
                 name: lambda x, name=name: supernet(x, masked(mixture, found, name))  # type: ignore[misc]
                 for name in live
@@ -173,7 +180,7 @@ class SupernetSession:
         """What is left without each of `edges`, which enter a node."""
         supernet = self.supernet
         if self._paper:
-            mixture = supernet.mixture()
+            mixture = self._constant_mixture()
             variants: dict[str, Variant] = {
                 name: lambda x, name=name: supernet(x, masked(mixture, supernet.edge(name)))  # type: ignore[misc]
                 for name in edges
@@ -240,6 +247,11 @@ class SupernetSession:
         self.training.forget_dead()
         self._macs = None
 
+    def _constant_mixture(self) -> dict[str, Tensor]:
+        """The mixture without gradients, so that masked operations may be skipped."""
+        with torch.no_grad():
+            return self.supernet.mixture()
+
     def _weights(self) -> dict[str, Any]:
         mixture = self.supernet.mixture()
         groups = list(self.supernet.alphas)
@@ -259,10 +271,9 @@ class SupernetSession:
     ) -> Measurement:
         """All variants on the same pictures, without augmentation, until one is clear."""
         training, chosen = self.training, self.training.settings.selection
-        total = min(len(training.validation), chosen.at_most or len(training.validation))
-        tally = Paired(
-            eligible, choose, chosen.criterion, chosen.confidence, chosen.at_least, total
-        )
+        there = len(training.validation)
+        most = min(there, chosen.at_most or there)
+        tally = Paired(eligible, choose, chosen.criterion, chosen.confidence, chosen.at_least, most)
         stream = self._stream(context, "measure")
         with torch.no_grad(), seeded(context.seed, device=training.device):
             for number in range(stream.steps):
@@ -271,7 +282,8 @@ class SupernetSession:
                 images, labels = stream.batch(number)
                 if tally.add(compare(training.pipeline.plain(images)), labels) or tally.complete:
                     break
-        return tally.result()
+        measured = tally.result()
+        return replace(measured, complete=measured.images >= there)
 
     def _separately(self, context: Context, variants: Mapping[str, Variant]) -> Measurement:
         """Each variant on the whole half, shuffled and augmented anew (as published)."""

@@ -46,9 +46,11 @@ def perturbed(mixture: Mixture, epsilon: float, chance: torch.Generator) -> dict
             continue
         noise = torch.rand(table.shape, generator=chance, dtype=torch.float32).to(table)
         moved = (table + (2 * noise - 1) * epsilon).clamp(0, 1)
-        moved = moved / moved.sum(dim=1, keepdim=True).clamp_min(torch.finfo(table.dtype).tiny)
+        total = moved.sum(dim=1, keepdim=True)
         decided = ((table == 0) | (table == 1)).all(dim=1, keepdim=True)
-        result[group] = torch.where(decided, table, moved)
+        # With many operations and a wide noise all of a row may be clamped to zero.
+        stays = decided | (total == 0)
+        result[group] = torch.where(stays, table, moved / total.masked_fill(stays, 1))
     return result
 
 

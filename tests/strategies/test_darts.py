@@ -409,8 +409,16 @@ def test_magnitude_takes_the_largest_weights_and_measures_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("method", "number"),
-    [("train", 1), ("train", 4), ("begin_tuning", 1), ("drops", 1), ("keep", 3), ("remove", 1)]
-    + [("edge_drops", 2), ("train", 60)],
+    [
+        ("train", 1),
+        ("train", 4),
+        ("train", 60),
+        ("begin_tuning", 1),
+        ("drops", 1),
+        ("keep", 3),
+        ("edge_drops", 2),
+        ("remove", 1),
+    ],
 )
 def test_a_supernet_that_fails_ends_the_search_whenever_it_does(method: str, number: int) -> None:
     made = engine("darts", mode="paper")
