@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import torch
 from torch import nn
@@ -10,9 +11,11 @@ from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-__all__ = ["count_macs", "count_parameters"]
+__all__ = ["count_macs", "count_macs_of_parts", "count_parameters"]
 
 _AUXILIARY = "auxiliary_head."
+
+IMAGES: Final = 2
 
 
 def count_parameters(network: nn.Module, exclude_auxiliary: bool = True) -> int:
@@ -29,7 +32,6 @@ def count_parameters(network: nn.Module, exclude_auxiliary: bool = True) -> int:
     )
 
 
-@torch.no_grad()
 def count_macs(network: nn.Module, input_shape: tuple[int, int, int]) -> int:
     """Count the multiply-accumulates of convolutions and linear layers for one image.
 
@@ -40,20 +42,53 @@ def count_macs(network: nn.Module, input_shape: tuple[int, int, int]) -> int:
         network: Any module on any device that takes ``(B, C, H, W)``; it is left as it was.
         input_shape: Channels, height, width.
     """
+    return count_macs_of_parts(network, input_shape, {})[0]
+
+
+@torch.no_grad()
+def count_macs_of_parts(
+    network: nn.Module, input_shape: tuple[int, int, int], parts: Mapping[str, nn.Module]
+) -> tuple[int, dict[str, int]]:
+    """As `count_macs`, and how many of them happen inside each of some modules of the network.
+
+    Args:
+        network: Any module.
+        input_shape: Channels, height, width.
+        parts: Modules of it by name, none inside another.
+
+    Returns:
+        The whole count, and the count of each part.
+    """
     state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     shadow = {name: torch.empty_like(tensor, device="meta") for name, tensor in state.items()}
     dtypes = [p.dtype for p in network.parameters() if p.is_floating_point()]
-    x = torch.empty((1, *input_shape), device="meta", dtype=dtypes[0] if dtypes else None)
+    # Two images: batch statistics of one image of a single pixel do not exist.
+    x = torch.empty((IMAGES, *input_shape), device="meta", dtype=dtypes[0] if dtypes else None)
     training = [module for module in network.modules() if module.training]
+    counts = dict.fromkeys(parts, 0)
+    hooks = []
     network.eval()
     try:
         with _Counter() as counter:
+
+            def count(name: str, sign: int) -> Callable[..., None]:
+                def hook(*_: Any) -> None:
+                    counts[name] += sign * counter.flops
+
+                return hook
+
+            for name, part in parts.items():
+                hooks.append(part.register_forward_pre_hook(count(name, -1)))
+                hooks.append(part.register_forward_hook(count(name, 1)))
             functional_call(network, shadow, (x,))
     finally:
+        for handle in hooks:
+            handle.remove()
         for module in training:
             module.training = True
     flops: int = counter.flops
-    return flops // 2
+    per_image = 2 * IMAGES
+    return flops // per_image, {name: found // per_image for name, found in counts.items()}
 
 
 class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]

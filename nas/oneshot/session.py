@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
 
 from nas.core.config import RunConfig, build_settings
 from nas.core.errors import DataError, Interrupted, UnsupportedError
 from nas.core.protocols import Context, Reply
 from nas.core.work import Spent
+from nas.oneshot.cost import SupernetCost
 from nas.oneshot.curvature import dominant_eigenvalue
 from nas.oneshot.measuring import Measurement, Paired, separate
 from nas.oneshot.training import SupernetTraining
@@ -61,18 +61,18 @@ def open_supernet(spec: Mapping[str, Any], context: Context) -> SupernetSession:
                 f"space {space.name!r} has no partial channels", "use variant.name=darts"
             )
         variant = {"variant": "pc-darts", "partial": settings.variant.channels}
+    scale = {**variant, **config.network}
+    with torch.device("meta"):
+        plain = space.supernet(data.input_shape, data.num_classes, fast=False, **scale)
+    cost = SupernetCost(plain, data.input_shape)
     with seeded(config.seed, "supernet"):
         supernet: Any = space.supernet(
-            data.input_shape,
-            data.num_classes,
-            fast=settings.fast,
-            **variant,
-            **config.network,
+            data.input_shape, data.num_classes, fast=settings.fast, **scale
         )
     device = torch.device(context.device)
     supernet.to(device, memory_format=torch.channels_last)
     training = SupernetTraining(supernet, data, settings, config.seed, device)
-    return SupernetSession(space, training, data.fingerprint)
+    return SupernetSession(space, training, cost, data.fingerprint)
 
 
 class SupernetSession:
@@ -81,17 +81,20 @@ class SupernetSession:
     Args:
         space: Its space.
         training: The supernet, its data and optimisers.
+        cost: What its passes cost.
         fingerprint: Of the data, checked when a state is loaded.
     """
 
     readonly = frozenset({"drops", "edge_drops", "mixture", "curvature"})
 
-    def __init__(self, space: CellSpace, training: SupernetTraining, fingerprint: str) -> None:
+    def __init__(
+        self, space: CellSpace, training: SupernetTraining, cost: SupernetCost, fingerprint: str
+    ) -> None:
         self.space = space
         self.training = training
         self.supernet: Supernet = training.supernet
+        self._cost = cost
         self._fingerprint = fingerprint
-        self._macs: float | None = None
 
     def call(self, method: str, arguments: Mapping[str, Any], context: Context) -> Reply:
         """Do one step; see the methods of the same names for what they answer."""
@@ -108,7 +111,7 @@ class SupernetSession:
         began = time.perf_counter()
         value, epochs, passes = methods[method](context, **arguments)
         seconds = time.perf_counter() - began
-        spent = Spent(epochs, 0, seconds, passes * self.macs())
+        spent = Spent(epochs, 0, seconds, passes * self._cost.forward(self.supernet))
         names = ("train_loss", "train_error", "loss", "error")
         figures = {n: value[n] for n in names if isinstance(value, dict) and n in value}
         return Reply(figures, value, {}, spent)
@@ -195,13 +198,13 @@ class SupernetSession:
     def keep(self, context: Context, edge: str, operation: str) -> tuple[Any, float, float]:
         """Decide for an operation; the others are physically gone."""
         self.supernet.keep(edge, operation)
-        self._decided()
+        self.training.forget_dead()
         return None, 0.0, 0.0
 
     def remove(self, context: Context, edge: str) -> tuple[Any, float, float]:
         """Decide against an edge."""
         self.supernet.remove(edge)
-        self._decided()
+        self.training.forget_dead()
         return None, 0.0, 0.0
 
     def save(self, path: Path) -> None:
@@ -226,26 +229,10 @@ class SupernetSession:
         self.supernet.load_structure(state["structure"])
         self.supernet.load_state_dict(state["supernet"])
         self.training.load_state(state["training"])
-        self._macs = None
-
-    def macs(self) -> float:
-        """Multiply-accumulates of one forward pass of one picture, as the supernet is now."""
-        if self._macs is None:
-            images, _ = self.training.validation.batch(
-                torch.arange(2, device=self.training.validation.home)
-            )
-            with torch.no_grad(), seeded(0), FlopCounterMode(display=False) as counter:
-                self.supernet(self.training.pipeline.plain(images))
-            self._macs = counter.get_total_flops() / 2 / len(images)
-        return self._macs
 
     @property
     def _paper(self) -> bool:
         return self.training.settings.selection.mode == "paper"
-
-    def _decided(self) -> None:
-        self.training.forget_dead()
-        self._macs = None
 
     def _constant_mixture(self) -> dict[str, Tensor]:
         """The mixture without gradients, so that masked operations may be skipped."""
