@@ -76,7 +76,10 @@ class PlainLines:
         left = watch.seconds_left
         if left is not None:
             parts.append(f"about {words.duration(left)} left")
-        parts.append(f"spent {words.cost(watch.spent)}")
+        if watch.done:
+            parts.append(f"{words.number(sum(watch.done.values()), 'network')} tried")
+        if any(watch.spent.values()):
+            parts.append(f"spent {words.cost(watch.spent)}")
         if watch.best is not None:
             parts.append(f"best {words.figures(watch.best[0], BEST_FIRST[:4])}")
         elif watch.scalars:

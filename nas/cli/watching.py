@@ -14,6 +14,7 @@ from nas.core.front import Front, Point
 from nas.core.objective import parse_objectives
 from nas.engine import story
 from nas.engine.budget import Budget
+from nas.strategies.finale import RANDOM
 
 RECENT = 4
 """Decisions and notices that are remembered."""
@@ -130,7 +131,8 @@ class Watch:
         self._replaying = bool(event.get("replayed"))
         status = str(event["status"])
         self.done[status] = self.done.get(status, 0) + 1
-        if status == "ok" and self.front is not None:
+        baseline = (event.get("tags") or {}).get("arm") == RANDOM
+        if status == "ok" and self.front is not None and not baseline:
             candidate = Candidate.from_dict(event["candidate"])
             self.front.add(Point(candidate, event["figures"]))
             self._compare(event, self.front)

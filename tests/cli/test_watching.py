@@ -107,6 +107,14 @@ def test_the_state(watch: Watch) -> None:
     assert watch.step == 3
 
 
+def test_the_random_arm_is_not_what_was_found(watch: Watch) -> None:
+    better = done(9, 0.01, 10.0).to_dict()
+    watch.take({**better, "tags": {"stage": "draw", "arm": "random"}})
+    assert watch.best is not None
+    assert watch.best[0]["error"] == 0.25
+    assert watch.done == {"ok": 4}
+
+
 def test_a_new_phase_begins_anew(watch: Watch) -> None:
     watch.take(PhaseStarted(phase="final", budget="unlimited").to_dict())
     assert watch.share is None
