@@ -19,7 +19,7 @@ import yaml
 
 from nas.core.architecture import Candidate
 from nas.core.config import RunConfig
-from nas.core.errors import ConfigError, NasError, StoreError
+from nas.core.errors import ConfigError, DataError, NasError, StoreError
 from nas.core.problem import Problem
 from nas.core.work import Call, Evaluate
 from nas.engine import folder as files
@@ -31,7 +31,7 @@ from nas.engine.loop import PhaseResult, Stage
 from nas.engine.run import Plan, Run
 from nas.strategies.base import Strategy
 from nas.strategies.random import Random
-from nas.testing.toys import Alternating, toy_evaluator, toy_figures, toy_problem
+from nas.testing.toys import Alternating, ToySession, toy_evaluator, toy_figures, toy_problem
 
 
 def config(**more: Any) -> RunConfig:
@@ -394,6 +394,22 @@ def test_a_damaged_checkpoint_is_worked_out_again(folder: Path) -> None:
             assert result.spent.epochs == whole.spent.epochs
         assert any("calls are made again" in notice.text for notice in notices(events))
         assert not (other / "checkpoints" / "orphan.session").exists()
+
+
+def test_a_session_whose_data_changed_ends_the_run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half = Run.create(folder, config(budget=None))
+    with pytest.raises(KeyboardInterrupt):
+        half.execute(plan(half, Alternating(), evaluator=Interrupting(2)))
+    half.close()
+
+    def refuse(self: ToySession, path: Path) -> None:
+        raise DataError("the data is not what this run began with", "restore it")
+
+    monkeypatch.setattr(ToySession, "load", refuse)
+    with Run.resume(folder) as again, pytest.raises(DataError, match="restore it"):
+        again.execute(plan(again, Alternating()))
 
 
 class Interrupting:

@@ -209,8 +209,8 @@ class Bench:
         check_file(path, checkpoint)
         try:
             session.load(path)
-        except (Interrupted, MemoryError):
-            raise
+        except (Interrupted, MemoryError, DataError):
+            raise  # making the calls again on other data would give another run's answers
         except Exception as error:  # any reader of a damaged file may raise anything
             raise CheckpointError(
                 f"its checkpoint cannot be read: {type(error).__name__}: {error}"
