@@ -101,9 +101,11 @@ def mask_(gradient: Tensor, output: Tensor) -> Tensor:
 
 
 def depthwise(x: Tensor, weight: Tensor, stride: int, dilation: int = 1) -> Tensor:
-    """Depthwise convolution that keeps the size, up to the stride."""
+    """Depthwise convolution that keeps the size, up to the stride; channels-last memory."""
     padding = dilation * (weight.shape[-1] // 2)
-    return functional.conv2d(x, weight, None, stride, padding, dilation, weight.shape[0])
+    y = functional.conv2d(x, weight, None, stride, padding, dilation, weight.shape[0])
+    # With a single input channel, the library cannot tell the layouts apart.
+    return y.contiguous(memory_format=torch.channels_last)
 
 
 def depthwise_input_gradient(
