@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from nas.cli import words
 from nas.cli.panel import BEST_FIRST
@@ -16,6 +16,8 @@ SCHEMA: Final = 1
 """Version of the JSON Lines stream; a reader that knows it may ignore unknown keys."""
 
 INTERVAL: Final = 10.0  # seconds between lines of mere progress
+PATIENCE: Final = 6  # intervals before a line is said again that says nothing new
+PROGRESS: Final = frozenset({"outcome", "call", "progress"})
 
 
 class PlainLines:
@@ -42,31 +44,43 @@ class PlainLines:
         self._last = clock()
         self._phases = phases
         self._alarm = ""
+        self._told = ""
 
     def __call__(self, event: Event) -> None:
         """Take note of an event, and print a line if it is time."""
         data = event.to_dict()
         self.watch.take(data)
+        news = self._news(data)
+        if news:
+            self._say(news)
+        elif data["event"] in PROGRESS and not data.get("replayed"):
+            self._now_and_then()
+
+    def _news(self, data: Mapping[str, Any]) -> str:
+        """What is worth a line at once; empty for all else."""
         kind = data["event"]
-        if kind == "phase":
-            if self._phases:
-                self._say(f"{self.watch.phase} begins")
-        elif kind == "notice":
-            self._say(str(data["text"]))
-        elif kind == "stopping":
-            self._say("stopping; the run is being saved (again to stop at once)")
-        elif data.get("replayed"):
-            return
-        elif kind == "decision":
-            self._say(f"decided: {decision(data)}")
-        elif kind == "watch" and self.watch.alarm != self._alarm:
+        if kind == "phase" and self._phases:
+            return f"{self.watch.phase} begins"
+        if kind == "notice":
+            return str(data["text"])
+        if kind == "stopping":
+            return "stopping; the run is being saved (again to stop at once)"
+        if kind == "decision" and not data.get("replayed"):
+            return f"decided: {decision(data)}"
+        if kind == "watch" and self.watch.alarm != self._alarm:
             self._alarm = self.watch.alarm
-            if self._alarm:
-                self._say(f"alarm: {self._alarm}")
-        elif (
-            kind in {"outcome", "call", "progress"} and self._clock() - self._last >= self._interval
-        ):
-            self._say(self._progress())
+            return f"alarm: {self._alarm}" if self._alarm else ""
+        return ""
+
+    def _now_and_then(self) -> None:
+        """How far things are, if the last line is old enough, and older if nothing is new."""
+        age = self._clock() - self._last
+        if age < self._interval:
+            return
+        text = self._progress()
+        if text != self._told or age >= PATIENCE * self._interval:
+            self._told = text
+            self._say(text)
 
     def _progress(self) -> str:
         watch = self.watch

@@ -224,3 +224,14 @@ def test_unknown_events_are_ignored(watch: Watch) -> None:
     strange: Mapping[str, Any] = {"event": "strange", "x": 1}
     watch.take(strange)
     assert len(drawn(watch)) == len(before)
+
+
+def test_plain_lines_do_not_repeat_themselves(capsys: pytest.CaptureFixture[str]) -> None:
+    now = [0.0]
+    lines = PlainLines(Streams(), interval=10, clock=lambda: now[0])
+    lines(PhaseStarted(phase="search", budget="unlimited"))
+    for second in range(200):
+        now[0] = float(second)
+        lines(WorkDone(phase="search", ordinal=0, outcome=Outcome(Call("supernet", "look"))))
+    told = capsys.readouterr().err.splitlines()
+    assert told == ["search begins", *4 * ["search"]]  # after 10 s, then once a minute
