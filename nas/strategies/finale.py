@@ -11,6 +11,7 @@ trained in full on the same seeds and scales.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from math import ceil
 from typing import Any, Final
 
 import numpy as np
@@ -35,7 +36,7 @@ def finale(
     settings: FinalSettings,
     rng: np.random.Generator,
     recipe: Recipe | None = None,
-) -> Generator[Request, Any, None]:
+) -> Generator[Request, Any, list[Candidate]]:
     """Train what was found in full, and what random search finds for the same compute.
 
     Args:
@@ -45,13 +46,17 @@ def finale(
         settings: How much of it.
         rng: Of the random arm.
         recipe: Of full trainings; None for the run's.
+
+    Returns:
+        What was found, as it was trained in full: the run's result is about these, never about
+        random search's pick.
     """
     arms = {FOUND: list(dict.fromkeys(candidate.architecture for candidate in found))}
     if settings.random_arm:
         picked = yield from _random_search(problem, search_macs, settings, rng)
         if picked is not None:
             arms[RANDOM] = [picked]
-    yield [
+    works = [
         Evaluate(
             Candidate(architecture, recipe, scale),
             settings.epochs,
@@ -64,6 +69,8 @@ def finale(
         for arm, architectures in arms.items()
         for architecture in architectures
     ]
+    yield works
+    return list(dict.fromkeys(w.candidate for w in works if w.tags["arm"] == FOUND))
 
 
 def _random_search(
@@ -73,8 +80,13 @@ def _random_search(
     seen: dict[str, Outcome] = {}
     spent = 0.0
     while spent < macs and len(seen) < settings.random_limit:
-        count = min(_DRAW, settings.random_limit - len(seen))
-        drawn = [c for c in problem.sample(count, rng) if c.id not in seen]
+        left = settings.random_limit - len(seen)
+        if spent > 0:  # no more than the compute that is left pays for, as far as one can tell
+            left = min(left, ceil((macs - spent) / (spent / len(seen))))
+        count = min(_DRAW, left)
+        # As many as were seen besides: they may all come again.
+        sample = dict.fromkeys(problem.sample(count + len(seen), rng))
+        drawn = [candidate for candidate in sample if candidate.id not in seen][:count]
         if not drawn:
             break  # a space smaller than the compute
         works = [
