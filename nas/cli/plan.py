@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from nas.core.config import RunConfig, build_settings
+from nas.engine.assemble import expected_final
 from nas.engine.budget import Budget
 from nas.strategies import STRATEGIES
 from search_spaces import get_space
@@ -28,18 +27,4 @@ def expected(config: RunConfig) -> dict[str, dict[str, float]]:
     for unit, limit in limits.items():
         if limit is not None:
             search[unit] = min(limit, search.get(unit, limit))
-    return {"search": search, "final": _final(config)}
-
-
-def _final(config: RunConfig) -> dict[str, float]:
-    final = config.final
-    arms = 2 if final.random_arm else 1
-    trainings = arms * final.seeds * max(1, len(final.scales))
-    epochs: Any = final.epochs or config.recipe.get("epochs")
-    result: dict[str, float] = {"evaluations": trainings}
-    if isinstance(epochs, int | float):
-        result["epochs"] = trainings * epochs
-    if final.random_arm:
-        result["evaluations"] += final.random_limit
-        result["epochs"] = result.get("epochs", 0.0) + final.random_limit * final.random_epochs
-    return result
+    return {"search": search, "final": expected_final(config)}

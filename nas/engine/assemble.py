@@ -25,7 +25,7 @@ from search_spaces import get_space
 
 SEARCH: Final = "search"
 FINAL: Final = "final"
-LARGEST_FOUND: Final = 5
+LARGEST_FOUND: Final = 3
 """Architectures trained in full when a strategy names none: the front's best, at most so many."""
 
 
@@ -50,7 +50,7 @@ def assemble(config: RunConfig, evaluator: EvaluatorTarget | None = None) -> Pla
         )
     ]
     if evaluator is None and config.evaluator == "train":
-        stages.append(Stage(FINAL, _final(config)))
+        stages.append(Stage(FINAL, _final(config), expected=expected_final(config)))
     return Plan(
         problem,
         stages,
@@ -68,6 +68,24 @@ def assemble(config: RunConfig, evaluator: EvaluatorTarget | None = None) -> Pla
         failures=lambda: failures(config.limits),
         summarize=baseline,
     )
+
+
+def expected_final(config: RunConfig) -> dict[str, float]:
+    """Evaluations that follow a search for one architecture, and their epochs if known.
+
+    The random arm stops when it has spent what the search has, so these are upper limits.
+    """
+    final = config.final
+    arms = 2 if final.random_arm else 1
+    trainings = arms * final.seeds * max(1, len(final.scales))
+    epochs = final.epochs or config.recipe.get("epochs")
+    result = {"evaluations": float(trainings)}
+    if isinstance(epochs, int | float):
+        result["epochs"] = float(trainings * epochs)
+    if final.random_arm:
+        result["evaluations"] += final.random_limit
+        result["epochs"] = result.get("epochs", 0.0) + final.random_limit * final.random_epochs
+    return result
 
 
 def devices(device: str, workers: int) -> tuple[str, ...]:
