@@ -47,8 +47,8 @@ def search(
         out: The run's folder; None keeps it in memory, without exports.
         listeners: Told of every event.
         evaluator: A registered name, "module:function", or a function of candidate, budget
-            and seed that gives figures; functions that workers cannot import go with the
-            executor "serial".
+            and seed that gives figures. A function runs in this process, one candidate after
+            another, unless an executor is asked for; other processes must be able to import it.
         objectives: Texts such as "params:min<=2e6".
         scale: The preset: "quick", "default" or "paper".
         **asked: Fields of `RunConfig`: space, strategy, data, budget, seed, executor, ...
@@ -65,6 +65,8 @@ def search(
             asked["objectives"] = tuple(map(str, objectives))
         if function is not None:
             asked["evaluator"] = f"{function.__module__}:{function.__qualname__}"
+            if asked.setdefault("executor", "serial") == "serial":
+                asked.setdefault("workers", 1)
         elif evaluator is not None:
             asked["evaluator"] = evaluator
         config = resolve({**asked, "preset": scale})
