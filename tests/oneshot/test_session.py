@@ -278,36 +278,6 @@ def test_alphas_wait_for_the_weights_to_warm_up(driver: Make) -> None:
     assert any(not torch.equal(a, b) for a, b in zip(before, alphas(ask.session), strict=True))
 
 
-def test_every_alpha_step_sees_another_validation_batch(
-    driver: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A port that makes a new iterator for each step shows the same batch again and again."""
-    ask = driver(pictures={"crop_padding": 0})
-    training = ask.session.training
-    seen: list[tuple[Tensor, Tensor]] = []
-    step = training._alpha_step
-
-    def spy(batch: Any, held_out: Any, sums: Any) -> None:
-        seen.append((batch[0].clone(), held_out[0].clone()))
-        step(batch, held_out, sums)
-
-    monkeypatch.setattr(training, "_alpha_step", spy)
-    ask("train")
-    ask("train")
-    assert len(seen) == 4
-
-    def keys(batches: list[Tensor]) -> list[bytes]:
-        return [image.numpy().tobytes() for batch in batches for image in batch]
-
-    epochs = [keys([valid for _, valid in seen[i : i + 2]]) for i in (0, 2)]
-    for epoch in epochs:
-        assert len(set(epoch)) == 10  # the whole half, each picture once
-    assert set(epochs[0]) == set(epochs[1])
-    assert epochs[0] != epochs[1]
-    trained = keys([train for train, _ in seen])
-    assert not set(trained) & set(epochs[0])
-
-
 def test_the_halves_share_no_picture(session: Make) -> None:
     made = session()
     weights, held_out = made.training._train_stream._placed, made.training.validation
