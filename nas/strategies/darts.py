@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from nas.core.architecture import Architecture, Candidate
 from nas.core.config import Settings
-from nas.core.errors import CandidateError, UnsupportedError
+from nas.core.errors import CandidateError, ConfigError, UnsupportedError
 from nas.core.problem import Problem
 from nas.core.space import Space
 from nas.core.work import Call, Outcome, Request
@@ -135,6 +135,16 @@ class DartsSettings(Settings):
     selection: SelectionSettings = SelectionSettings()
     alarm: AlarmSettings = AlarmSettings()
 
+    @model_validator(mode="after")
+    def _alphas_mean_something(self) -> DartsSettings:
+        if self.alphas.fixed and self.selection.method == "magnitude":
+            raise ConfigError(
+                "alphas.fixed leaves the alphas at chance, by which selection.method=magnitude"
+                " would choose",
+                "use selection.method=perturbation",
+            )
+        return self
+
 
 def decision_epochs(decisions: int, interval: int, *, paper: bool, topology: bool) -> list[int]:
     """Tuning epoch before which each decision point lies.
@@ -157,12 +167,14 @@ class Decisions:
         kept: Edge to its operation.
         removed: Edges that are gone.
         rankings: Edge to its operations, most missed first.
+        weights: The supernet's `mixture` and `edge_weights` after its last epoch.
     """
 
     space: CellSpace
     kept: dict[str, str] = field(default_factory=dict)
     removed: set[str] = field(default_factory=set)
     rankings: dict[str, list[str]] = field(default_factory=dict)
+    weights: Mapping[str, Any] | None = None
 
     @property
     def groups(self) -> list[str]:
@@ -200,6 +212,23 @@ class Decisions:
         }
         return self.space.from_operations(operations)
 
+    def so_far(self) -> Architecture | None:
+        """What is decided, the rest by magnitude; None before the first epoch is over."""
+        if self.weights is None:
+            return None
+        mixture = {
+            group: [list(row) for row in rows] for group, rows in self.weights["mixture"].items()
+        }
+        for edge in self.space.edges:
+            row = mixture[edge.group][edge.row]
+            kept = self.kept.get(edge.name)
+            if edge.name in self.removed or kept is not None:
+                row[:] = [
+                    float(name == kept and edge.name not in self.removed)
+                    for name in edge.operations
+                ]
+        return self.space.strongest(mixture, self.weights["edge_weights"])
+
 
 class Darts(Strategy):
     """Differentiable search in a supernet, operations chosen by perturbation."""
@@ -218,26 +247,35 @@ class Darts(Strategy):
     def run(
         self, problem: Problem, rng: np.random.Generator
     ) -> Generator[Request, Any, list[Candidate]]:
-        """Train the supernet, decide, and return the one architecture found."""
+        """Train the supernet, decide, and return the one architecture found.
+
+        If the budget ends it before, what is not decided yet is chosen by magnitude.
+        """
         space = problem.space
         if not isinstance(space, CellSpace):
             raise UnsupportedError(
                 f"space {space.name!r} has no supernet", "use a strategy that samples, e.g. random"
             )
-        yield from self._train(problem, space)
         decisions = Decisions(space)
-        if self.settings.selection.method == "magnitude":
-            architecture = yield from self._magnitude(space)
-        else:
-            yield from self._select(problem, decisions, rng)
-            architecture = decisions.architecture()
+        try:
+            yield from self._train(problem, decisions)
+            if self.settings.selection.method == "magnitude":
+                architecture = yield from self._magnitude(space)
+            else:
+                yield from self._select(problem, decisions, rng)
+                architecture = decisions.architecture()
+        except GeneratorExit:
+            found = decisions.so_far()
+            if found is None:
+                raise
+            architecture = found
         return [problem.candidate(architecture)]
 
-    def _train(self, problem: Problem, space: CellSpace) -> Steps:
+    def _train(self, problem: Problem, decisions: Decisions) -> Steps:
         """The search itself, watched for collapse."""
-        alarm = CollapseAlarm(self.settings.alarm, space)
+        alarm = CollapseAlarm(self.settings.alarm, decisions.space)
         for epoch in range(self.settings.epochs):
-            weights = yield from _ask("train")
+            weights = decisions.weights = yield from _ask("train")
             eigenvalue = None
             if alarm.due(epoch):
                 eigenvalue = (yield from _ask("curvature"))["eigenvalue"]
@@ -263,7 +301,7 @@ class Darts(Strategy):
                     else:
                         yield from self._decide_topology(problem, decisions, group, rng)
             if epoch < total:
-                yield from _ask("train")
+                decisions.weights = yield from _ask("train")
 
     def _schedule(self, decisions: Decisions) -> tuple[list[int], int]:
         """Tuning epoch of each decision point, and tuning epochs in all."""

@@ -208,6 +208,46 @@ def test_a_search_with_topology(space: str) -> None:
     )
 
 
+@pytest.mark.parametrize("epochs", [1, 4])
+def test_a_budget_ends_the_search_not_the_run(epochs: int) -> None:
+    """The search itself takes two epochs and tuning five."""
+    run = nas.search(out=None, **tiny(budget=f"{epochs}epochs"))
+    assert run.result is not None
+    assert run.result.status == "done"
+    assert sum(e.spent.epochs for e in run.history if e.phase == "search") == epochs
+    assert run.best is not None
+    assert "test_error" in run.best.figures
+
+
+def test_one_candidate_trained_alone_has_the_search_s_figures(
+    searched: Run, tmp_path: Path
+) -> None:
+    assert searched.best is not None
+    candidate = searched.best.candidate
+    (trained,) = (
+        e.figures
+        for e in searched.history
+        if e.candidate == candidate and e.tags.get("arm") == "search" and e.work.seed == 1  # type: ignore[union-attr]
+    )
+    config = searched.config
+    entry = nas.evaluate(
+        candidate.architecture,
+        {**config.recipe, **config.final.recipe},
+        epochs=1,
+        seed=1,
+        data_settings={"limit": 20},
+        scale=candidate.scale,
+        out=tmp_path / "alone",
+    )
+    # The seed also draws the validation split, and that is the run's there.
+    assert {k: entry.figures[k] for k in ("params", "macs", "epochs")} == {
+        k: trained[k] for k in ("params", "macs", "epochs")
+    }
+    assert "test_error" in entry.figures
+    for name in ("best/weights.safetensors", "best/model.py", "report.html"):
+        assert (tmp_path / "alone" / name).is_file()
+
+
 # -- from Python ------------------------------------------------------------------------------
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from nas.core.architecture import Architecture
-from nas.core.errors import CandidateError, UnsupportedError
+from nas.core.errors import CandidateError, ConfigError, UnsupportedError
 from nas.core.objective import parse_objectives
 from nas.core.problem import Problem
 from nas.core.work import Call, Outcome
@@ -433,6 +433,49 @@ def test_a_supernet_that_fails_ends_the_search_whenever_it_does(method: str, num
     with pytest.raises(CandidateError, match="it blew up"):
         made.run()
     assert seen == number
+
+
+@pytest.mark.parametrize("name", ["darts", "darts-s3", "nasbench201"])
+@pytest.mark.parametrize("mode", ["paper", "paired"])
+def test_a_budget_that_ends_leaves_what_is_decided_and_the_rest_by_magnitude(
+    name: str, mode: str
+) -> None:
+    space: Any = get_space(name)
+    for asked in (1, 3, 9, 40, 77, 120, 170):
+        made = engine(name, mode=mode, interval=1)
+        problem = Problem(space, parse_objectives(["error"]))
+        generator = Darts(made.settings).run(problem, np.random.default_rng(0))
+        answer: Any = None
+        for _ in range(asked):
+            try:
+                request = generator.send(answer)
+            except StopIteration:
+                break
+            answer = [made.answer(call) for call in request]
+        else:
+            generator.send(answer)
+            with pytest.raises(StopIteration) as end:
+                generator.throw(GeneratorExit())
+            (candidate,) = end.value.value
+            operations = space.operations(candidate.architecture)
+            kept = {edge for _, method, edge in made.log if method == "keep"}
+            gone = {edge for _, method, edge in made.log if method == "remove"}
+            assert not gone & set(operations)
+            if name == "nasbench201":
+                assert kept <= set(operations)
+
+
+def test_a_budget_that_ends_before_the_first_epoch_finds_nothing() -> None:
+    problem = Problem(get_space("darts"), parse_objectives(["error"]))
+    generator = Darts().run(problem, np.random.default_rng(0))
+    next(generator)
+    with pytest.raises(GeneratorExit):
+        generator.throw(GeneratorExit())
+
+
+def test_choosing_by_alphas_that_are_left_at_chance_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"alphas\.fixed"):
+        Darts({"alphas": {"fixed": True}, "selection": {"method": "magnitude"}})
 
 
 def test_a_space_without_edges_is_refused() -> None:
