@@ -22,6 +22,7 @@ from nas.oneshot.measuring import Measurement, Paired, separate
 from nas.oneshot.training import SupernetTraining
 from nas.strategies.darts import DartsSettings
 from nas.training.data import load_data
+from nas.training.device import full_precision
 from nas.training.randomness import generator, seeded
 from nas.training.stream import Stream
 from search_spaces import get_space
@@ -149,9 +150,9 @@ class SupernetSession:
         size = training.settings.weights.batch_size
         stream = Stream(training.validation, size, context.seed, "curvature", fixed=True)
         images, labels = stream.batch(0)
-        with seeded(context.seed, device=training.device):
+        with full_precision(), seeded(context.seed, device=training.device):
             inputs = training.pipeline.plain(images)
-            loss, _ = training.loss(inputs, labels, supernet.mixture())
+            loss, _ = training.loss(inputs, labels, supernet.mixture(), "float32")
             value = dominant_eigenvalue(
                 loss,
                 supernet.alpha_parameters(),

@@ -21,7 +21,7 @@ from nas.oneshot.bilevel import WeightStep, first_order, second_order
 from nas.strategies.darts import DartsSettings
 from nas.training.augment import Augmentation, Pipeline
 from nas.training.data.dataset import DataSet
-from nas.training.device import autocast
+from nas.training.device import autocast, deterministic, full_precision
 from nas.training.randomness import generator, seeded
 from nas.training.stream import Placed, Stream
 from search_spaces.supernet import EDGES, Mixture, Supernet
@@ -123,9 +123,11 @@ class SupernetTraining:
         """Pictures an epoch takes from either half."""
         return self.steps * min(self.settings.weights.batch_size, len(self.validation))
 
-    def loss(self, inputs: Tensor, labels: Tensor, mixture: Mixture) -> tuple[Tensor, Tensor]:
+    def loss(
+        self, inputs: Tensor, labels: Tensor, mixture: Mixture, precision: str = "auto"
+    ) -> tuple[Tensor, Tensor]:
         """Mean cross-entropy, and the logits `(B, classes)` in float32."""
-        with autocast(self.device, "auto"):
+        with autocast(self.device, precision):
             logits = self.supernet(inputs, mixture)
         logits = logits.float() if logits.dtype is torch.bfloat16 else logits
         return functional.cross_entropy(logits, labels), logits
@@ -165,7 +167,7 @@ class SupernetTraining:
             "train": generator(self.seed, "pictures", "train", number, device=self.device),
             "valid": generator(self.seed, "pictures", "valid", number, device=self.device),
         }
-        with seeded(self.seed, "supernet", number, device=self.device):
+        with deterministic(), seeded(self.seed, "supernet", number, device=self.device):
             for step in range(self.steps):
                 if context.should_stop():
                     raise Interrupted
@@ -226,10 +228,12 @@ class SupernetTraining:
     ) -> None:
         supernet, order = self.supernet, self.settings.alphas.order
         alphas = supernet.alpha_parameters()
+        # Weights move by 0.01 in all for the finite difference: bfloat16 would not see it.
+        precision = "auto" if order == "first" else "float32"
 
         def objective(pair: tuple[Tensor, Tensor], into: _Sums | None) -> Callable[[], Tensor]:
             def compute() -> Tensor:
-                loss, logits = self.loss(*pair, supernet.mixture())
+                loss, logits = self.loss(*pair, supernet.mixture(), precision)
                 if into is not None:
                     into.add(loss, logits, pair[1])
                 return loss
@@ -241,13 +245,14 @@ class SupernetTraining:
             with supernet.alphas_only():
                 found, _ = first_order(alphas, validation)
         else:
-            found, _ = second_order(
-                alphas,
-                self._weights(),
-                (objective(batch, None), validation),
-                WeightStep.of(self.weight_optimizer),
-                exact=order == "second-exact",
-            )
+            with full_precision():
+                found, _ = second_order(
+                    alphas,
+                    self._weights(),
+                    (objective(batch, None), validation),
+                    WeightStep.of(self.weight_optimizer),
+                    exact=order == "second-exact",
+                )
         for alpha, gradient in zip(alphas, found, strict=True):
             alpha.grad = gradient
         self.alpha_optimizer.step()

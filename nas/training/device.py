@@ -65,3 +65,19 @@ def deterministic() -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = before
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Convolve and multiply in float32 proper, without TF32.
+
+    For differences of nearly equal losses and for second derivatives: what they are about is
+    smaller than the rounding of TF32 (and of bfloat16, see `autocast`).
+    """
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    matmul.allow_tf32 = cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before
