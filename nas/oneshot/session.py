@@ -20,7 +20,8 @@ from nas.oneshot.cost import SupernetCost
 from nas.oneshot.curvature import dominant_eigenvalue
 from nas.oneshot.measuring import Measurement, Paired, separate
 from nas.oneshot.training import SupernetTraining
-from nas.strategies.darts import DartsSettings
+from nas.strategies.darts import DartsSettings, PictureSettings
+from nas.training import TrainingRecipe, default_recipe
 from nas.training.data import load_data
 from nas.training.device import full_precision
 from nas.training.randomness import generator, seeded
@@ -55,6 +56,8 @@ def open_supernet(spec: Mapping[str, Any], context: Context) -> SupernetSession:
     if not isinstance(space, CellSpace):
         raise UnsupportedError(f"space {space.name!r} has no edges to decide", "use random")
     data = load_data(config.data, config.seed, **config.data_settings)
+    recipe = TrainingRecipe.from_settings(config.recipe, default_recipe(data))
+    settings = settings.model_copy(update={"pictures": as_trained(settings.pictures, recipe)})
     variant: dict[str, Any] = {}
     if settings.variant.name == "pc-darts":
         if "variant" not in inspect.signature(space.supernet).parameters:
@@ -74,6 +77,16 @@ def open_supernet(spec: Mapping[str, Any], context: Context) -> SupernetSession:
     supernet.to(device, memory_format=torch.channels_last)
     training = SupernetTraining(supernet, data, settings, config.seed, device)
     return SupernetSession(space, training, cost, data.fingerprint)
+
+
+def as_trained(pictures: PictureSettings, recipe: TrainingRecipe) -> PictureSettings:
+    """Augmentation with what is left open as in the trainings of what is found."""
+    flip, shift = pictures.flip, pictures.crop_padding
+    return PictureSettings(
+        flip=recipe.flip if flip is None else flip,
+        crop_padding=recipe.crop_padding if shift is None else shift,
+        cutout=pictures.cutout,
+    )
 
 
 class SupernetSession:

@@ -102,7 +102,7 @@ class SupernetTraining:
         self.pipeline = Pipeline(
             data.mean,
             data.std,
-            Augmentation(pictures.flip, pictures.crop_padding, pictures.cutout),
+            Augmentation(bool(pictures.flip), pictures.crop_padding or 0, pictures.cutout),
             device,
         )
         self.weight_optimizer = self._new_weight_optimizer(settings.weights.learning_rate)
@@ -220,8 +220,7 @@ class SupernetTraining:
         self.progress = Progress(**state["progress"])
 
     def _alphas_learn(self, epoch: int) -> bool:
-        alphas = self.settings.alphas
-        return not alphas.fixed and epoch >= alphas.warmup_epochs
+        return not self.settings.alphas.fixed and epoch >= self.settings.warmup
 
     def _alpha_step(
         self, batch: tuple[Tensor, Tensor], held_out: tuple[Tensor, Tensor], sums: _Sums

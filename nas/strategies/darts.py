@@ -31,6 +31,8 @@ from search_spaces.edges import Edge
 
 Steps = Generator[Request, Any, None]
 SESSION = "supernet"
+PARTIAL_WARMUP = 0.3
+"""PC-DARTS: share of the epochs before alphas learn, else cheap operations win early (its 4.2)."""
 
 
 class WeightSettings(Settings):
@@ -52,7 +54,8 @@ class AlphaSettings(Settings):
             Hessian-vector product.
         fixed: Leave the alphas as they were initialised (DARTS-PT, section 6.1); only selection
             by perturbation makes sense then.
-        warmup_epochs: Epochs before the first alpha step (PC-DARTS: 15).
+        warmup_epochs: Epochs before the first alpha step; None for 0, and for "pc-darts" for
+            three tenths of the epochs (as published, 15 of 50).
     """
 
     order: Literal["first", "second", "second-exact"] = "first"
@@ -60,14 +63,21 @@ class AlphaSettings(Settings):
     betas: tuple[float, float] = (0.5, 0.999)
     weight_decay: float = Field(1e-3, ge=0)
     fixed: bool = False
-    warmup_epochs: int = Field(0, ge=0)
+    warmup_epochs: int | None = Field(None, ge=0)
 
 
 class PictureSettings(Settings):
-    """Augmentation of both halves while the supernet trains."""
+    """Augmentation of both halves while the supernet trains.
 
-    flip: bool = True
-    crop_padding: int = Field(4, ge=0)
+    Attributes:
+        flip: Mirror half of the pictures; None as the recipe does, which leaves grey ones alone.
+        crop_padding: Shift by up to so many pixels; None as the recipe does, by the pictures'
+            size (the paper's 4 for 32 pixels).
+        cutout: Side of the erased square, 0 for none.
+    """
+
+    flip: bool | None = None
+    crop_padding: int | None = Field(None, ge=0)
     cutout: int = Field(0, ge=0)
 
 
@@ -143,7 +153,20 @@ class DartsSettings(Settings):
                 " would choose",
                 "use selection.method=perturbation",
             )
+        if not self.alphas.fixed and self.warmup >= self.epochs:
+            raise ConfigError(
+                f"alphas.warmup_epochs={self.warmup} of epochs={self.epochs} leave none in which"
+                " the alphas learn",
+                "warm up for less, search for more, or say alphas.fixed=true",
+            )
         return self
+
+    @property
+    def warmup(self) -> int:
+        """Epochs of the search before the first alpha step."""
+        if self.alphas.warmup_epochs is not None:
+            return self.alphas.warmup_epochs
+        return round(PARTIAL_WARMUP * self.epochs) if self.variant.name == "pc-darts" else 0
 
 
 def decision_epochs(decisions: int, interval: int, *, paper: bool, topology: bool) -> list[int]:

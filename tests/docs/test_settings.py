@@ -56,6 +56,7 @@ def values(field: FieldInfo) -> str:
         return "true, false"
     kinds = str(field.annotation)
     kind = "two numbers" if "tuple" in kinds else "whole" if "int" in kinds else "number"
+    kind = "true, false" if "bool" in kinds else kind
     bounds = [
         text.format(f"{getattr(part, name):g}")
         for part in field.metadata

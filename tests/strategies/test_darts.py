@@ -478,6 +478,23 @@ def test_choosing_by_alphas_that_are_left_at_chance_is_refused() -> None:
         Darts({"alphas": {"fixed": True}, "selection": {"method": "magnitude"}})
 
 
+@pytest.mark.parametrize("warmup", [4, 5])
+def test_alphas_that_would_never_learn_are_refused(warmup: int) -> None:
+    with pytest.raises(ConfigError, match=r"alphas\.warmup_epochs"):
+        Darts({"epochs": 4, "alphas": {"warmup_epochs": warmup}})
+    fixed = Darts({"epochs": 4, "alphas": {"warmup_epochs": warmup, "fixed": True}})
+    assert fixed.settings.warmup == warmup
+
+
+@pytest.mark.parametrize(("epochs", "warmup"), [(1, 0), (8, 2), (50, 15)])
+def test_partial_channels_warm_up_as_published(epochs: int, warmup: int) -> None:
+    partial = {"name": "pc-darts"}
+    assert Darts({"epochs": epochs, "variant": partial}).settings.warmup == warmup
+    assert Darts({"epochs": epochs}).settings.warmup == 0
+    given = {"epochs": 50, "variant": partial, "alphas": {"warmup_epochs": 3}}
+    assert Darts(given).settings.warmup == 3
+
+
 def test_a_space_without_edges_is_refused() -> None:
     with pytest.raises(UnsupportedError, match="supernet"):
         Engine(ToySpace(), {}).run()
