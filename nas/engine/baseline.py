@@ -14,14 +14,17 @@ from nas.measure.comparison import paired, sentence
 from nas.strategies.finale import FOUND, RANDOM
 
 METRIC = "test_error"
+MUCH_LESS = 0.9
+"""Share of the search's compute below which the costs are not called equal."""
 
 
 def baseline(history: Sequence[Entry]) -> Mapping[str, Any]:
     """What a result says of it, under "baseline"; nothing if there was no random arm.
 
-    Trainings are paired by scale and seed. Where several architectures were found, the best one
-    by validation error over all its trainings stands for the search, as random search's pick
-    was chosen by validation error too.
+    Trainings are paired by scale and seed. Where several architectures were found, random search
+    has as many, and of either arm the best by validation error over all its trainings stands for
+    it. The interval is about these two architectures: it holds the chance of their trainings,
+    not that of the searches.
     """
     final = [
         e
@@ -29,26 +32,34 @@ def baseline(history: Sequence[Entry]) -> Mapping[str, Any]:
         if e.ok and isinstance(e.work, Evaluate) and e.tags.get("stage") == "final"
     ]
     arms = {arm: [e for e in final if e.tags.get("arm") == arm] for arm in (FOUND, RANDOM)}
-    found, drawn = _chosen(arms[FOUND]), _figures(arms[RANDOM])
+    found, drawn = _chosen(arms[FOUND]), _chosen(arms[RANDOM])
     pairs = sorted(found.keys() & drawn.keys())
     if not pairs:
         return {}
     result = paired([found[p] for p in pairs], [drawn[p] for p in pairs])
     draws = [e for e in history if isinstance(e.work, Evaluate) and e.tags.get("stage") == "draw"]
     searched = [e for e in history if e.phase == "search"]
+    search_macs = sum(e.spent.macs for e in searched)
+    random_macs = sum(e.spent.macs for e in draws)
+    words = sentence(result, "the found architecture", "random search's pick")
+    if random_macs < MUCH_LESS * search_macs:
+        words += (
+            f" Random search had {100 * random_macs / search_macs:.0f}% of the search's compute"
+            " (final.random_limit, or a small space, ended it)."
+        )
     numbers = {key: value for key, value in asdict(result).items() if abs(value) != float("inf")}
     return {
         "baseline": {
             "metric": METRIC,
-            "sentence": sentence(result, "the found architecture", "random search"),
+            "sentence": words,
             "verdict": result.verdict,
             **numbers,
             "arms": {
                 FOUND: [found[p] for p in pairs],
                 RANDOM: [drawn[p] for p in pairs],
             },
-            "search_macs": sum(e.spent.macs for e in searched),
-            "random_macs": sum(e.spent.macs for e in draws),
+            "search_macs": search_macs,
+            "random_macs": random_macs,
             "search_seconds": sum(e.spent.seconds for e in searched),
             "random_seconds": sum(e.spent.seconds for e in draws),
             "random_candidates": len({e.candidate.id for e in draws}),

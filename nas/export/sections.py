@@ -144,7 +144,10 @@ def comparison_of(baseline: Mapping[str, Any]) -> dict[str, Any]:
         "confidence": baseline.get("confidence", 0.95),
         **{name: -float(value) for name, value in turned.items() if value is not None},
         "cost": cost,
-        "method": "Trained alike, paired by scale and seed; Student's t interval of the pairs.",
+        "method": (
+            "Trained alike, paired by scale and seed; Student's t interval of the pairs. It is "
+            "about these two architectures: searches with other seeds would give others."
+        ),
     }
 
 

@@ -4,8 +4,8 @@ A claim that a search is worth its cost needs two things that searches rarely re
 found network does when trained in full, several times, on data the search never saw; and how
 well drawing architectures at random does for the same money (Li & Talwalkar, UAI 2019; Yu et
 al., ICLR 2020). The random arm draws architectures and trains each for a few epochs until it has
-spent the multiply-accumulates of the search, keeps the best by validation error, and that one is
-trained in full on the same seeds and scales.
+spent the multiply-accumulates of the search, keeps as many of the best by validation error as the
+search found, and those are trained in full on the same seeds and scales.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ def finale(
 
     Returns:
         What was found, as it was trained in full: the run's result is about these, never about
-        random search's pick.
+        random search's picks.
     """
     arms = {FOUND: list(dict.fromkeys(candidate.architecture for candidate in found))}
     if settings.random_arm:
-        picked = yield from _random_search(problem, search_macs, settings, rng)
-        if picked is not None:
-            arms[RANDOM] = [picked]
+        ranked = yield from _random_search(problem, search_macs, settings, rng)
+        if ranked:
+            arms[RANDOM] = ranked[: len(arms[FOUND])]
     works = [
         Evaluate(
             Candidate(architecture, recipe, scale),
@@ -75,8 +75,8 @@ def finale(
 
 def _random_search(
     problem: Problem, macs: float, settings: FinalSettings, rng: np.random.Generator
-) -> Generator[Request, Any, Architecture | None]:
-    """The best of as many random architectures as `macs` pays for; at least one draw is made."""
+) -> Generator[Request, Any, list[Architecture]]:
+    """As many random architectures as `macs` pays for, best first; at least one draw is made."""
     seen: dict[str, Outcome] = {}
     spent = 0.0
     while spent < macs and len(seen) < settings.random_limit:
@@ -97,4 +97,4 @@ def _random_search(
             seen[outcome.candidate.id] = outcome
             spent += outcome.spent.macs
     alive = [outcome for outcome in seen.values() if outcome.ok]
-    return problem.best(alive).candidate.architecture if alive else None
+    return [outcome.candidate.architecture for outcome in sorted(alive, key=problem.rank_key)]

@@ -119,6 +119,25 @@ def test_the_best_of_several_by_validation_stands_for_the_search() -> None:
     assert found["arms"][FOUND] == [0.10, 0.20]
 
 
+def test_the_best_of_several_by_validation_stands_for_random_search_too() -> None:
+    history = [
+        *(entry(1, 0.30, seed=seed) for seed in (0, 1)),
+        *(entry(7, 0.40, seed=seed, arm=RANDOM) for seed in (0, 1)),
+        *(entry(9, 0.25, seed=seed, arm=RANDOM) for seed in (0, 1)),
+    ]
+    found: Any = baseline(history)["baseline"]
+    assert found["arms"][RANDOM] == [0.25, 0.25]
+
+
+@pytest.mark.parametrize(("random", "told"), [(100.0, ""), (95.0, ""), (50.0, "had 50% of")])
+def test_a_random_search_that_cost_much_less_is_called_so(random: float, told: str) -> None:
+    call = Entry(Call("s", "train"), "ok", {}, 1, {}, "", Spent(1, 0, 5.0, 100.0), "search", 0)
+    draw = entry(4, 0.5, arm=RANDOM, stage="draw", seed=None, spent=Spent(1, 1, 1.5, random))
+    found: Any = baseline([call, draw, entry(1, 0.1), entry(4, 0.2, arm=RANDOM)])["baseline"]
+    assert told in found["sentence"]
+    assert ("random_limit" in found["sentence"]) is bool(told)
+
+
 @pytest.mark.parametrize(
     "history",
     [

@@ -44,7 +44,8 @@ def asked(
     chosen = FinalSettings(**settings)
     problem = problem or toy_problem("error")
     generator = finale(problem, found, macs, chosen, np.random.default_rng(0), recipe)
-    draws, finals = [], []
+    draws: list[Evaluate] = []
+    finals: list[Evaluate] = []
     reply: Any = None
     while True:
         try:
@@ -79,6 +80,13 @@ def test_random_search_s_pick_is_its_best_by_validation_error() -> None:
     (pick,) = {w.candidate.architecture for w in finals if w.tags["arm"] == RANDOM}
     best = min(draws, key=lambda work: answered(work).figures["error"])
     assert pick == best.candidate.architecture
+
+
+def test_random_search_has_as_many_picks_as_were_found() -> None:
+    draws, finals, _ = asked([Candidate(member(i)) for i in (3, 5, 8)], macs=200, seeds=1)
+    picks = [w.candidate.architecture for w in finals if w.tags["arm"] == RANDOM]
+    ranked = sorted(draws, key=lambda work: answered(work).figures["error"])
+    assert picks == [work.candidate.architecture for work in ranked[:3]]
 
 
 def test_the_run_s_own_scale_and_recipe_are_the_default() -> None:
