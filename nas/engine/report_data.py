@@ -140,14 +140,14 @@ def _heat_maps(run: Run) -> list[dict[str, Any]]:
     for group, rows in last["mixture"].items():
         operations = names["operations"][group]
         columns = list(dict.fromkeys(name for row in operations for name in row))
-        if any(len(row) != len(columns) for row in operations):
-            continue  # operations differ by edge: no common columns
+        # Operations may differ by edge (S1): those that an edge does not have stay blank.
+        weights = [dict(zip(*pair, strict=True)) for pair in zip(operations, rows, strict=True)]
         maps.append(
             {
                 "group": group,
                 "rows": names["edges"][group],
                 "columns": columns,
-                "values": rows,
+                "values": [[row.get(column) for column in columns] for row in weights],
                 "step": last["epoch"],
                 "decided": {e: o for e, o in decided.items() if e in names["edges"][group]},
             }
