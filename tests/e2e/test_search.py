@@ -360,7 +360,7 @@ def test_killed_again_and_again_it_ends_as_if_undisturbed(
     undisturbed = finish(process)
     lasted = time.monotonic() - began - awake
     chance = random.Random(space)
-    hits = 0
+    hits, reached = 0, []
     while hits < KILLS:
         there = (folder / "run.json").exists()
         if not there:
@@ -378,7 +378,11 @@ def test_killed_again_and_again_it_ends_as_if_undisturbed(
         if process.returncode != -signal.SIGKILL:
             break  # it was done before the last kill
         hits += 1
+        if (folder / "store.sqlite").exists():
+            with Run.look(folder) as run:
+                reached.append(len(run.history))
     assert hits >= KILLS / 2
+    assert len(set(reached)) > KILLS / 4  # they fell on all parts of the run
     last = finish(program("resume", str(folder), "--json"))
     assert outcome(last) == outcome(undisturbed)
     ordered = executor == "serial"
@@ -387,4 +391,4 @@ def test_killed_again_and_again_it_ends_as_if_undisturbed(
     assert [name for name in CONTRACT if not (folder / name).exists()] == []
     for name in (*SAME, "best/weights.safetensors"):
         assert (folder / name).read_bytes() == (whole / name).read_bytes(), name
-    print(f"{hits} kills of a run of {lasted:.0f} s")
+    print(f"{hits} kills of a run of {lasted:.0f} s, after {reached} works")
