@@ -157,3 +157,15 @@ def test_a_relative_path_is_looked_for_in_the_root(
     assert load_data("npz:a.npz", root=tmp_path).num_classes == 3
     monkeypatch.setenv("NAS_DATA", str(tmp_path))
     assert load_data("npz:a.npz").num_classes == 3
+
+
+def test_nobody_is_told_to_unpickle(path: Path) -> None:
+    np.savez(path, x=np.array([{}], object), y=np.zeros(1, int))
+    with pytest.raises(DataError, match="Python objects") as caught:
+        read_npz(str(path), Request(path.parent))
+    assert "pickle" not in str(caught.value)
+
+
+def test_a_number_beyond_all_classes_is_refused_before_it_is_counted_to(path: Path) -> None:
+    with pytest.raises(DataError, match="hold the label 1000000000; labels are"):
+        read(path, x=np.zeros((4, 8, 8), np.uint8), y=np.array([0, 1, 2, 10**9]))

@@ -68,6 +68,11 @@ def read_arrays(path: Path) -> Arrays:
     except FileNotFoundError:
         raise DataError(f"{str(path)!r} does not exist", "check the path") from None
     except Exception as error:  # a damaged archive can raise nearly anything
+        if "pickle" in str(error):  # NumPy's own words go on to recommend what we never do
+            reason = "it holds Python objects, or is no NumPy file"
+            raise DataError(
+                f"{str(path)!r} cannot be read: {reason}", "save arrays of numbers with numpy.savez"
+            ) from None
         hint = "write it again with numpy.savez"
         raise DataError(f"{str(path)!r} cannot be read: {error}", hint) from error
     raise DataError(f"{str(path)!r} holds one array", "save images and labels with numpy.savez")

@@ -20,6 +20,9 @@ Pair: TypeAlias = tuple[Images, Labels]
 
 COLOURS = (1, 3)
 
+MAX_LABEL = 999_999
+"""A larger number is no class: counting up to it would take the machine's memory."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -89,11 +92,11 @@ def as_images(array: NDArray[Any], what: str) -> Images:
         array = array.transpose(0, 3, 1, 2)
     elif array.ndim != 4 or array.shape[1] not in COLOURS:
         raise DataError(
-            f"{what} has the shape {array.shape}",
+            f"{what} have the shape {array.shape}",
             "expected (n, height, width), (n, height, width, 1 or 3) or (n, 1 or 3, height, width)",
         )
     if array.size == 0:
-        raise DataError(f"{what} holds no image", "expected at least one")
+        raise DataError(f"{what} hold no image", "expected at least one")
     return np.ascontiguousarray(_as_bytes(array, what))
 
 
@@ -101,13 +104,13 @@ def _as_bytes(array: NDArray[Any], what: str) -> Images:
     if array.dtype == np.uint8:
         return array
     if array.dtype.kind not in "fiub":
-        raise DataError(f"{what} is of type {array.dtype}", "expected numbers")
+        raise DataError(f"{what} are of type {array.dtype}", "expected numbers")
     low, high = float(array.min()), float(array.max())
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise DataError(f"{what} holds values that are no numbers", "remove NaN and infinity")
+        raise DataError(f"{what} hold values that are no numbers", "remove NaN and infinity")
     if low < 0 or high > 255:
         raise DataError(
-            f"{what} has values from {low:g} to {high:g}",
+            f"{what} have values from {low:g} to {high:g}",
             "give pixels from 0 to 255 or from 0 to 1; they are normalised here",
         )
     scale = 255.0 if array.dtype.kind == "f" and high <= 1 else 1.0
@@ -124,15 +127,19 @@ def as_labels(array: NDArray[Any], count: int, what: str) -> Labels:
         array = array[:, 0]
     if array.shape != (count,):
         raise DataError(
-            f"{what} has the shape {array.shape}", f"expected one label for each of {count} images"
+            f"{what} have the shape {array.shape}", f"expected one label for each of {count} images"
         )
     if array.dtype.kind not in "iubf":
-        raise DataError(f"{what} is of type {array.dtype}", "expected whole numbers")
+        raise DataError(f"{what} are of type {array.dtype}", "expected whole numbers")
     labels = array.astype(np.int64)
     if not np.array_equal(labels, array):
-        raise DataError(f"{what} holds labels that are not whole", "expected 0, 1, 2, ...")
+        raise DataError(f"{what} hold numbers that are not whole", "expected 0, 1, 2, ...")
     if labels.min() < 0:
-        raise DataError(f"{what} holds the label {labels.min()}", "labels start at 0")
+        raise DataError(f"{what} hold the label {labels.min()}", "labels start at 0")
+    if labels.max() > MAX_LABEL:
+        raise DataError(
+            f"{what} hold the label {labels.max()}", f"labels are 0, 1, 2, ..., at most {MAX_LABEL}"
+        )
     return labels
 
 
