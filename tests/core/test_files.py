@@ -48,3 +48,11 @@ def test_two_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
 def test_nothing_is_written_where_there_is_no_folder(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"."), replacing(tmp_path / "none" / "a") as new:
         new.write_text("x")
+
+
+def test_others_may_read_it_whatever_the_writer_does(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_text("x")
+    with replacing(tmp_path / "a") as new:
+        new.unlink()
+        new.touch(0o600)
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "plain").stat().st_mode
