@@ -30,6 +30,13 @@ def _space(registry: Registry[Any], name: str) -> Mapping[str, Any]:
     return {"type": "object", "properties": properties}
 
 
+def _space_facts(name: str) -> Mapping[str, Any]:
+    from search_spaces import get_space
+
+    space = get_space(name)
+    return {"size": space.size, "members": list(space.members)}
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of plug-in.
@@ -37,10 +44,12 @@ class Kind:
     Attributes:
         table: Where its lazy table is, "module:attribute".
         schema: Describes a member's settings, where it has any.
+        facts: What else JSON says of a member, by its name.
     """
 
     table: str
     schema: Callable[[Registry[Any], str], Mapping[str, Any]] | None = None
+    facts: Callable[[str], Mapping[str, Any]] | None = None
 
     def registry(self) -> Registry[Any]:
         """The lazy table."""
@@ -50,7 +59,7 @@ class Kind:
 
 
 KINDS: Final[Mapping[str, Kind]] = {
-    "spaces": Kind("search_spaces:SPACES", _space),
+    "spaces": Kind("search_spaces:SPACES", _space, _space_facts),
     "strategies": Kind("nas.strategies:STRATEGIES", _strategy),
     "optimizers": Kind("nas.optimizers:OPTIMIZERS", _member),
     "schedules": Kind("nas.training.schedules:SCHEDULES", _member),
@@ -116,6 +125,7 @@ def list_members(name: str, streams: Streams) -> None:
                     "name": member,
                     "summary": registry.summary(member),
                     "settings": kind.schema(registry, member) if kind.schema else None,
+                    **(kind.facts(member) if kind.facts else {}),
                 }
                 for member in registry.names()
             ]

@@ -77,6 +77,12 @@ def test_list_describes_settings(program) -> None:
     assert schema["regularized-evolution"]["properties"]["population"]["minimum"] == 2
 
 
+def test_list_says_how_large_spaces_are(program) -> None:
+    spaces = {row["name"]: row for row in json.loads(program("list", "spaces", "--json").out)}
+    assert spaces["nasbench201"]["size"] == 15_625
+    assert "DARTS_V2" in spaces["darts"]["members"]
+
+
 def test_list_of_kinds(program) -> None:
     said = program("list")
     assert "nasbench201" in said.out
