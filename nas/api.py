@@ -9,7 +9,13 @@ from typing import Any
 
 from nas.core.architecture import Architecture, Candidate
 from nas.core.config import RunConfig
-from nas.core.errors import CandidateError, ConfigError
+from nas.core.errors import (
+    CandidateError,
+    ConfigError,
+    DataError,
+    PluginError,
+    UnsupportedError,
+)
 from nas.core.objective import Objective
 from nas.core.work import Evaluate
 from nas.engine.assemble import assemble
@@ -47,11 +53,12 @@ def search(
         out: The run's folder; None keeps it in memory, without exports.
         listeners: Told of every event.
         evaluator: A registered name, "module:function", or a function of candidate, budget
-            and seed that gives figures. A function runs in this process, one candidate after
-            another, unless an executor is asked for; other processes must be able to import it.
-        objectives: Texts such as "params:min<=2e6".
+            and seed that gives figures; other processes must be able to import it.
+        objectives: Texts such as "params:min<=2e6"; of a function "error:min" by default.
         scale: The preset: "quick", "default" or "paper".
-        **asked: Fields of `RunConfig`: space, strategy, data, budget, seed, executor, ...
+        **asked: Fields of `RunConfig`: space, strategy, data, budget, seed, executor, ... Whatever
+            the preset says, all runs in this process unless an executor or workers are asked for:
+            other processes would import the caller's script.
 
     Returns:
         The finished (or stopped) run: `best`, `front`, `history`, `result`.
@@ -65,10 +72,15 @@ def search(
             asked["objectives"] = tuple(map(str, objectives))
         if function is not None:
             asked["evaluator"] = f"{function.__module__}:{function.__qualname__}"
-            if asked.setdefault("executor", "serial") == "serial":
-                asked.setdefault("workers", 1)
+            if objectives is None:  # a preset's would ask for figures that only our trainer gives
+                asked.setdefault("objectives", ("error:min",))
         elif evaluator is not None:
             asked["evaluator"] = evaluator
+        if asked.get("executor") is None:
+            several = (asked.get("workers") or 1) > 1
+            asked["executor"] = "processes" if several else "serial"
+        if asked["executor"] == "serial":
+            asked["workers"] = 1
         config = resolve({**asked, "preset": scale})
     elif asked or objectives is not None or scale is not None:
         raise ConfigError("a configuration and settings beside it", "give one of them")
@@ -152,6 +164,8 @@ def evaluate(
             "recipe": dict(recipe or {}),
             "seed": seed,
             "device": device,
+            "executor": "serial",
+            "workers": 1,
         }
     )
     work = Evaluate(
@@ -205,6 +219,9 @@ def _execute(run: Run, plan: Plan, listeners: Sequence[Listener]) -> Run:
                 _tell_cells(run, watchers)
                 for text in deliver(run):
                     _notify(listeners, Notice(text=text))
+    except (ConfigError, DataError, PluginError, UnsupportedError):
+        run.discard()  # wrong data, say: once it is mended, the same command is to work
+        raise
     except BaseException:
         run.close()
         raise

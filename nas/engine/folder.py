@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import shutil
@@ -11,6 +12,7 @@ from typing import Any, Final
 
 from nas.core.errors import ConfigError, StoreError
 from nas.core.files import replacing
+from nas.engine.lock import NAME as LOCK
 
 STORE: Final = "store.sqlite"
 CONFIG: Final = "config.yaml"
@@ -56,6 +58,23 @@ def claim(folder: Path) -> None:
             f"{folder} is on a disk with {free // 2**20} MB left",
             f"expected at least {SPACE_NEEDED // 2**20} MB",
         )
+
+
+def disclaim(folder: Path) -> None:
+    """Take away what a run left in a folder that was `claim`ed, and the folder if it is empty."""
+    for name in OURS:
+        path = folder / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink()
+    for suffix in ("-wal", "-shm"):
+        with contextlib.suppress(OSError):
+            (folder / f"{STORE}{suffix}").unlink()
+    with contextlib.suppress(OSError):
+        (folder / LOCK).unlink()
+        folder.rmdir()
 
 
 def require(folder: Path) -> None:

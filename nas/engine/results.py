@@ -73,6 +73,7 @@ class RunResult:
                 "evaluations": self.spent.evaluations,
                 "seconds": self.spent.seconds,
             },
+            "baseline": None,
             **self.extra,
         }
 

@@ -408,6 +408,14 @@ class Run:
             self._lock.release()
             self._lock = None
 
+    def discard(self) -> None:
+        """Close a new run, and take it away if nothing was done in it: it never really began."""
+        counts = self._store.counts()
+        self._store.close()
+        if self.folder is not None and not self._resumed and not any(counts.values()):
+            files.disclaim(self.folder)
+        self.release()
+
     def close(self) -> None:
         """Let go of the folder."""
         self._store.close()

@@ -24,6 +24,7 @@ from nas.core.errors import (
     SpaceError,
     StoreError,
 )
+from nas.core.objective import parse_objectives
 from nas.core.protocols import Context, Evaluator, Reply, Session
 from nas.core.registry import load_plugin
 from nas.core.work import Call, Evaluate, Spent
@@ -143,7 +144,19 @@ class Bench:
             raise ConfigError("the strategy evaluates candidates, but no evaluator is set")
         self._chance.seed(job.seed)
         reply = self._evaluator.evaluate(work, context)
+        lacking = self._lacking(reply.figures)
+        if lacking:
+            gave = ", ".join(map(str, reply.figures)) or "nothing"
+            return _failed(job, f"the evaluator gave {gave}, not {lacking!r}", reply.spent)
         return _answer(job, reply, changed=False)
+
+    def _lacking(self, figures: Mapping[str, float]) -> str:
+        """An objective that anyone's function says nothing about; empty if there is none."""
+        texts = self._setup.spec.get("objectives")
+        if not texts or not isinstance(self._evaluator, FunctionEvaluator):
+            return ""
+        wanted = (objective.metric for objective in parse_objectives(texts))
+        return next((metric for metric in wanted if metric not in figures), "")
 
     def _call(self, job: Job, call: Call, context: Context) -> Report:
         try:
