@@ -68,13 +68,19 @@ def baseline(history: Sequence[Entry]) -> Mapping[str, Any]:
 
 
 def _chosen(entries: Sequence[Entry]) -> dict[str, float]:
-    """Figures of the architecture with the least mean validation error."""
+    """Figures of the architecture with the least mean validation error.
+
+    Only those with the fewest failed trainings are compared: to fail where it is hard must not
+    pay.
+    """
     groups: dict[str, list[Entry]] = {}
     for entry in entries:
         groups.setdefault(entry.candidate.architecture.id, []).append(entry)
     if not groups:
         return {}
-    best = min(groups, key=lambda name: (fmean(e.figures["error"] for e in groups[name]), name))
+    most = max(map(len, groups.values()))
+    whole = [name for name, group in groups.items() if len(group) == most]
+    best = min(whole, key=lambda name: (fmean(e.figures["error"] for e in groups[name]), name))
     return _figures(groups[best])
 
 

@@ -56,8 +56,9 @@ def paired(
     count = len(first)
     differences = [a - b for a, b in zip(first, second, strict=True)]
     mean = math.fsum(differences) / count
+    # A few equal differences, as figures in coarse steps easily have, say nothing of their spread.
     half = math.inf
-    if count > 1:
+    if count > 1 and (len(set(differences)) > 1 or mean == 0):
         variance = math.fsum((d - mean) ** 2 for d in differences) / (count - 1)
         quantile = float(stats.t.ppf(0.5 + confidence / 2, count - 1))
         half = quantile * math.sqrt(variance / count)
@@ -77,7 +78,8 @@ def sentence(result: Comparison, found: str, other: str) -> str:
     points = 100 * result.difference
     figures = f"{100 * result.first:.2f}% against {100 * result.second:.2f}% test error"
     if not math.isfinite(result.low):
-        return f"{found} has {figures} of {other}, from one pair: no statement can be made."
+        why = "one pair" if result.pairs == 1 else f"{result.pairs} equal differences"
+        return f"{found} has {figures} of {other}, from {why}: no statement can be made."
     interval = f"{100 * result.low:+.2f} to {100 * result.high:+.2f}"
     level = f"{100 * result.confidence:.0f}% interval {interval}, {result.pairs} pairs"
     words = {

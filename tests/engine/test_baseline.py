@@ -165,7 +165,7 @@ class Trained:
 
     def evaluate(self, work: Evaluate, context: Context) -> Reply:
         width = int(str(work.candidate.architecture.choices["width"]))
-        error = 0.5 - 0.05 * width + 0.001 * ((work.seed or 0) % 7)
+        error = 0.5 - width * (0.05 + 0.001 * ((work.seed or 0) % 7))
         figures = {"error": error} | ({"test_error": error} if work.split == "test" else {})
         return Reply(figures, spent=Spent(epochs=work.budget or 1.0, macs=10.0))
 
