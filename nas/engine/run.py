@@ -112,6 +112,7 @@ class Run:
             files.write_text(folder / files.CONFIG, config.to_yaml())
             (folder / files.CHECKPOINTS).mkdir()
             store = Store(folder / files.STORE, create=True)
+            store.write("config", config.model_dump(mode="json"))
         except OSError as error:
             lock.release()
             raise files.unwritable(folder, error) from error
@@ -159,6 +160,9 @@ class Run:
             raise
         run = cls(folder, own, store, lock=lock, resumed=True)
         try:
+            begun = store.read("config")  # config.yaml may have been edited since
+            if begun is not None:
+                files.compare_configs(begun, own.model_dump(mode="json"))
             now = store.read("budget", own.budget)
             if budget is not None:
                 now = str(Budget.parse(now).changed(budget))

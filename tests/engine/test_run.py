@@ -246,6 +246,18 @@ def test_another_configuration_is_refused_by_name(
         assert run.config.workers == 3
 
 
+def test_a_configuration_that_was_edited_is_refused(run: Run, folder: Path) -> None:
+    run.close()
+    path = folder / files.CONFIG
+    text = path.read_text()
+    path.write_text(text.replace("seed: 0", "seed: 7"))
+    with pytest.raises(ConfigError, match="seed is 7, but the run was begun with 0"):
+        Run.resume(folder)
+    path.write_text(text.replace("workers: 1", "workers: 2"))
+    with Run.resume(folder) as again:
+        assert again.config.workers == 2
+
+
 def test_no_run_no_resume(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(StoreError, match="is no folder"):
         Run.resume(tmp_path / "none")
