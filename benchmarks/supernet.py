@@ -32,11 +32,14 @@ from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 from search_spaces import get_space  # noqa: E402
 from search_spaces.supernet import Supernet, masked  # noqa: E402
 
-VIEWS = set(
-    "view permute transpose t unsqueeze squeeze select slice as_strided unbind split chunk expand "
-    "detach alias _unsafe_view split_with_sizes movedim unfold diagonal reshape lift_fresh "
-    "_reshape_alias empty empty_like new_empty empty_strided new_empty_strided".split()
-)
+VIEWS = frozenset(
+    (
+        "view", "permute", "transpose", "t", "unsqueeze", "squeeze", "select", "slice",
+        "as_strided", "unbind", "split", "split_with_sizes", "chunk", "expand", "detach", "alias",
+        "movedim", "unfold", "diagonal", "reshape", "_unsafe_view", "_reshape_alias",
+        "lift_fresh", "empty", "empty_like", "new_empty", "empty_strided", "new_empty_strided",
+    )
+)  # fmt: skip
 """Dispatched calls that touch no numbers."""
 
 
@@ -126,9 +129,9 @@ def counts(subject: Subject) -> tuple[int, int, float]:
         saved[tensor.untyped_storage().data_ptr()] = tensor  # kept, or addresses would repeat
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        with Counting() as forward:
-            loss = subject.loss()
+    hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
+    with hooks, Counting() as forward:
+        loss = subject.loss()
     size = sum(t.untyped_storage().nbytes() for key, t in saved.items() if key not in known)
     with Counting() as backward:
         loss.backward()
@@ -138,7 +141,10 @@ def counts(subject: Subject) -> tuple[int, int, float]:
 
 def table(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths)) + " |" for row in rows]
+    lines = [
+        "| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |"
+        for row in rows
+    ]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(lines)
 

@@ -14,8 +14,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from search_spaces.normalise import EPSILON
+
 __all__ = [
     "Fold",
+    "FoldGradient",
     "depthwise",
     "depthwise_input_gradient",
     "depthwise_weight_gradient",
@@ -29,9 +32,6 @@ __all__ = [
     "split_phases",
     "sum_repeats",
 ]
-
-EPSILON = 1e-5
-"""What a batch normalisation adds to the variance."""
 
 _WIDEST_QUICK_KERNEL = 3
 _GEMM_SUM_CHANNELS = 16
@@ -182,13 +182,12 @@ def _backward(
 
 
 class Fold(NamedTuple):
-    """A pointwise convolution and the batch normalisation behind it, as one affine map.
+    """A pointwise convolution and the batch normalisation behind it, as one linear map.
 
     Attributes:
         weight: Pointwise weights ``(G, out, in)``.
-        matrix: ``gain * weight / deviation``, ``(G, out, in)``.
-        shift: What the normalisation subtracts, scaled: the output is ``z @ matrix.T + shift``.
-        mean: Mean of the input's columns ``(G, in)``.
+        matrix: ``gain * weight / deviation``, ``(G, out, in)``: of a centred input ``z``, the
+            output is ``z @ matrix.T``.
         scale: One over the standard deviation of the convolution's output ``(G, out)``.
         spread: ``weight @ covariance``, ``(G, out, in)``.
         gain: Mixture weight of each ``(G,)``, or None for 1.
@@ -196,15 +195,13 @@ class Fold(NamedTuple):
 
     weight: Tensor
     matrix: Tensor
-    shift: Tensor
-    mean: Tensor
     scale: Tensor
     spread: Tensor
     gain: Tensor | None
 
 
-def fold(weight: Tensor, gram: Tensor, total: Tensor, count: int, gain: Tensor | None) -> Fold:
-    """Fold ``gain * normalise(z @ weight.T)`` into one affine map of ``z``.
+def fold(weight: Tensor, gram: Tensor, count: int, gain: Tensor | None) -> Fold:
+    """Fold ``gain * normalise(z @ weight.T)`` into one linear map of ``z``, whose mean is zero.
 
     The variance of ``z @ w`` is ``w.T @ covariance(z) @ w``: the statistics of the convolution's
     output follow from a small matrix, and the output itself is never stored nor normalised.
@@ -212,30 +209,20 @@ def fold(weight: Tensor, gram: Tensor, total: Tensor, count: int, gain: Tensor |
     Args:
         weight: Pointwise weights ``(G, out, in)``.
         gram: ``z.T @ z``, ``(G, in, in)``, or ``(1, in, in)`` if all have the same ``z``.
-        total: Column sums of ``z``, ``(G, in)`` or ``(1, in)``.
         count: Number of rows of ``z``.
         gain: Mixture weights ``(G,)``; None for 1.
     """
-    mean = total / count
-    covariance = torch.baddbmm(
-        gram, mean.unsqueeze(2), mean.unsqueeze(1), beta=1.0 / count, alpha=-1.0
-    )
-    if len(gram) != len(weight):
-        covariance = covariance.expand(len(weight), -1, -1)
-        mean = mean.expand(len(weight), -1)
+    covariance = (gram / count).expand(len(weight), -1, -1)
     spread = torch.bmm(weight, covariance)
     scale = (spread * weight).sum(2).clamp_min_(0.0).add_(EPSILON).rsqrt_()
     gained = scale if gain is None else scale * gain.unsqueeze(1)
-    matrix = weight * gained.unsqueeze(2)
-    column = mean.unsqueeze(2)
-    shift = torch.baddbmm(gained.unsqueeze(2), matrix, column, beta=0.0, alpha=-1.0).squeeze(2)
-    return Fold(weight, matrix, shift, mean, scale, spread, gain)
+    return Fold(weight, weight * gained.unsqueeze(2), scale, spread, gain)
 
 
 class FoldGradient(NamedTuple):
     """What ``fold_backward`` returns.
 
-    The gradient of ``z`` is ``gradient @ matrix + z @ mixing + offset``.
+    The gradient of ``z`` before it was centred is ``gradient @ matrix + z @ mixing + offset``.
     """
 
     weight: Tensor | None
@@ -245,19 +232,18 @@ class FoldGradient(NamedTuple):
 
 
 def fold_backward(
-    folded: Fold, matrix: Tensor, shift: Tensor, count: int, *, weights: bool
+    folded: Fold, matrix: Tensor, sums: Tensor, count: int, *, weights: bool
 ) -> FoldGradient:
-    """Differentiate ``fold``.
+    """Differentiate ``fold`` and the centring before it.
 
     Args:
         folded: Result of ``fold``.
         matrix: Gradient of ``folded.matrix``: ``gradient.T @ z``, ``(G, out, in)``.
-        shift: Gradient of ``folded.shift``: column sums of the output's gradient ``(G, out)``.
+        sums: Column sums of the output's gradient ``(G, out)``.
         count: Number of rows.
         weights: Whether the gradient of the weights is wanted.
     """
-    full = torch.baddbmm(matrix, shift.unsqueeze(2), folded.mean.unsqueeze(1), alpha=-1.0)
-    inner = (full * folded.weight).sum(2)
+    inner = (matrix * folded.weight).sum(2)
     gain, gained = None, folded.scale
     if folded.gain is not None:
         gain = (inner * folded.scale).sum(1)
@@ -266,14 +252,8 @@ def fold_backward(
     variance = inner * folded.scale.square() * gained
     pulled = folded.weight * variance.unsqueeze(2)
     mixing = torch.bmm(folded.weight.transpose(1, 2), pulled).mul_(-1.0 / count)
-    offset = torch.baddbmm(
-        torch.bmm(shift.unsqueeze(1), folded.matrix),
-        folded.mean.unsqueeze(1),
-        mixing,
-        beta=-1.0 / count,
-        alpha=-1.0,
-    )
+    offset = torch.bmm(sums.unsqueeze(1), folded.matrix).mul_(-1.0 / count)
     weight = None
     if weights:
-        weight = full.mul_(gained.unsqueeze(2)).sub_(folded.spread * variance.unsqueeze(2))
+        weight = matrix * gained.unsqueeze(2) - folded.spread * variance.unsqueeze(2)
     return FoldGradient(weight, gain, mixing, offset)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -90,8 +89,7 @@ class FastDartsSupernet(Supernet):
         gains = Gains(mixtures)
         merged = self.layout == "merged" or (self.layout == "auto" and x.is_cuda)
         leave = leave_merged if merged else leave_tuned
-        x = x.contiguous(memory_format=torch.channels_last)
-        stems = [state.permute(0, 2, 3, 1) for state in self.network.stem(x)]
+        stems = [state.permute(0, 2, 3, 1).contiguous() for state in self.network.stem(x)]
         before, last = ([functional.relu(state)] * len(mixtures) for state in stems)
         for cell in self._fast_cells:
             outputs = cell.run(before, last, gains, leave)

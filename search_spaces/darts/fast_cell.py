@@ -11,10 +11,10 @@ from torch.nn import functional
 from search_spaces.darts.leaving import plan_leaving
 from search_spaces.darts.network import Cell
 from search_spaces.fast_nodes import FastNodes, Leave
-from search_spaces.fastops import EPSILON
 from search_spaces.gains import Gains
 from search_spaces.lanes import each
 from search_spaces.layers import FactorizedReduce, ReLUConvNorm
+from search_spaces.normalise import normalise
 
 __all__ = ["FastCell"]
 
@@ -68,5 +68,4 @@ def _preprocess(module: nn.Module, active: Tensor) -> Tensor:
         even = functional.linear(active[:, ::2, ::2], module.even.weight.flatten(1))
         odd = functional.linear(active[:, 1::2, 1::2], module.odd.weight.flatten(1))
         y = torch.cat([even, odd], dim=-1)
-    x = functional.batch_norm(y.permute(0, 3, 1, 2), None, None, training=True, eps=EPSILON)
-    return x.permute(0, 2, 3, 1)
+    return normalise(y)

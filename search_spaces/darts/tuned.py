@@ -26,6 +26,7 @@ from search_spaces.darts.merged import leave_merged
 from search_spaces.darts.tuned_backward import Backward
 from search_spaces.darts.tuned_state import Branch, Shared, Sources, State, blocks, is_phased
 from search_spaces.fastops import Fold
+from search_spaces.normalise import centre_, normalise_
 
 __all__ = ["leave_tuned"]
 
@@ -137,8 +138,8 @@ def _forward(
         used = sum(kind.parts * len(kind.edges) for kind in spec.convolutions)
         grids = _grids(active)
         reduce = _fold_reduce(grids, weights[used:], gains[len(gains) - len(spec.skip) :])
-        for edge, matrix, shift in zip(spec.skip, reduce.matrix, reduce.shift, strict=True):
-            output[edge].addmm_(grids, matrix.t()).add_(shift)
+        for edge, matrix in zip(spec.skip, reduce.matrix, strict=True):
+            output[edge].addmm_(grids, matrix.t())
     state = State(shared, branches, inner, outer, grids, reduce)
     return output.view(spec.edges, *size, channels), state
 
@@ -182,23 +183,17 @@ def _share(x: Tensor, gains: Tensor, spec: Leaving) -> Shared | None:
     if not members:
         return None
     values = []
-    scales = []
     indices = None
     if spec.max_pool:
         y, indices = torch.ops.aten.max_pool2d_with_indices(x, [3, 3], [spec.stride] * 2, [1, 1])
         values.append(y)
     if spec.avg_pool:
         values.append(functional.avg_pool2d(x, 3, spec.stride, 1, count_include_pad=False))
-    size = (values[0] if values else x).permute(0, 2, 3, 1).shape
-    table = x.new_empty(len(members), *size)
-    for slot, y in zip(table, values, strict=False):
-        normal, _, scale = torch.native_batch_norm(
-            y, None, None, None, None, True, 0.0, fastops.EPSILON
-        )
-        slot.copy_(normal.permute(0, 2, 3, 1))
-        scales.append(scale)
-    if len(members) > len(values):
-        table[-1].copy_(x.permute(0, 2, 3, 1))
+    normalised = len(values)
+    if len(members) > normalised:
+        values.append(x)
+    table = torch.stack([y.permute(0, 2, 3, 1) for y in values])
+    scales = normalise_(table[:normalised].flatten(1, 3)) if normalised else x.new_empty(0)
     if all(len(edges) == spec.edges for edges in members):
         coefficients = gains[: spec.edges * len(members)].view(len(members), -1).t()
     else:
@@ -207,7 +202,7 @@ def _share(x: Tensor, gains: Tensor, spec: Leaving) -> Shared | None:
         for column, edges in enumerate(members):
             coefficients[list(edges), column] = gains[taken : taken + len(edges)]
             taken += len(edges)
-    return Shared(table.flatten(1), coefficients, tuple(scales), indices)
+    return Shared(table.flatten(1), coefficients, scales, indices)
 
 
 def _convolve(
@@ -219,6 +214,7 @@ def _convolve(
         stride, dilation = sources.steps(branch)
         y = fastops.depthwise(sources.repeated(branch), branch.depthwise[0], stride, dilation)
         done.append(branch._replace(outputs=(y,)))
+    del sources  # so that its memory is used again
     twice = [branch for branch in done if branch.twice]
     if not twice:
         return tuple(done), None
@@ -231,9 +227,8 @@ def _convolve(
         used += branch.edges
         y = branch.outputs[0]
         middle = torch.empty_like(y)
-        fastops.rows(middle).copy_(inner.shift[piece].flatten())
         matrix = inner.matrix[piece].transpose(1, 2)
-        blocks(middle, branch.edges).baddbmm_(blocks(y, branch.edges), matrix)
+        blocks(middle, branch.edges).baddbmm_(blocks(y, branch.edges), matrix, beta=0.0)
         middle.relu_()
         second = fastops.depthwise(middle, branch.depthwise[1], 1)
         done[index] = branch._replace(outputs=(y, second), middle=middle)
@@ -243,19 +238,17 @@ def _convolve(
 def _fold(
     branches: Sequence[Branch], part: int, weights: Sequence[Tensor], gains: Tensor | None
 ) -> Fold:
-    """Fold the pointwise convolutions behind a part of some branches."""
+    """Centre the outputs of a part of some branches; fold the convolutions behind them."""
     channels = weights[0].shape[0]
     weight = torch.cat(list(weights)).view(-1, channels, channels)
     gram = torch.empty_like(weight)
-    total = weight.new_empty(weight.shape[:2])
     used = 0
     for branch in branches:
-        y = branch.outputs[part]
-        z = blocks(y, branch.edges)
+        centre_(fastops.rows(branch.outputs[part]))
+        z = blocks(branch.outputs[part], branch.edges)
         torch.bmm(z.transpose(1, 2), z, out=gram[used : used + branch.edges])
-        torch.sum(fastops.rows(y), 0, out=total[used : used + branch.edges].view(-1))
         used += branch.edges
-    return fastops.fold(weight, gram, total, z.shape[1], gains)
+    return fastops.fold(weight, gram, z.shape[1], gains)
 
 
 def _mix(
@@ -266,46 +259,50 @@ def _mix(
     used = 0
     for branch in branches:
         target = output
+        fresh = False
         if is_phased(branch.dilation, spec.stride, size[1:]):
             if phased is None:
-                phased = torch.zeros_like(output)
+                phased = torch.empty_like(output)
+                fresh = True
             target = phased
         z = blocks(branch.outputs[-1], branch.edges)
         start = 0
         for kind in branch.kinds:
             count = len(kind.edges)
             matrix = outer.matrix[used : used + count].transpose(1, 2)
-            _add_product(target, kind, z[start : start + count], matrix)
+            _add_product(target, kind, z[start : start + count], matrix, fresh=fresh)
+            fresh = False
             start += count
             used += count
     if phased is not None:
         batch, height, width = size
         grid = phased.view(spec.edges, 2, 2, batch, height // 2, width // 2, -1)
         fastops.phases(output.view(spec.edges, *size, -1)).add_(grid)
-    if spec.uniform:
-        bias = outer.shift.view(-1, *output[:, 0].shape).sum(0)
-    else:
-        index = torch.tensor(
-            [e for kind in spec.convolutions for e in kind.edges], device=output.device
-        )
-        bias = torch.zeros_like(output[:, 0]).index_add_(0, index, outer.shift)
-    output += bias.unsqueeze(1)
 
 
-def _add_product(target: Tensor, kind: Convolution, z: Tensor, matrix: Tensor) -> None:
+def _add_product(
+    target: Tensor, kind: Convolution, z: Tensor, matrix: Tensor, *, fresh: bool
+) -> None:
+    """Add to what is there, or write if nothing is there yet."""
     if len(kind.edges) == len(target):
-        target.baddbmm_(z, matrix)
+        if fresh:
+            torch.bmm(z, matrix, out=target)
+        else:
+            target.baddbmm_(z, matrix)
         return
+    if fresh:
+        target.zero_()
     for edge, block, part in zip(kind.edges, z, matrix, strict=True):
         target[edge].addmm_(block, part)
 
 
 def _grids(active: Tensor) -> Tensor:
-    """Both pixel grids of a strided skip connection as ``(rows, 2 * C)``."""
+    """Both pixel grids of a strided skip connection as ``(rows, 2 * C)``, centred."""
     height, width = active.shape[-2:]
     if height % 2 or width % 2:
         active = functional.pad(active, (0, width % 2, 0, height % 2))
-    return fastops.rows(torch.cat([active[:, :, ::2, ::2], active[:, :, 1::2, 1::2]], dim=1))
+    grids = torch.cat([active[:, :, ::2, ::2], active[:, :, 1::2, 1::2]], dim=1)
+    return centre_(fastops.rows(grids))
 
 
 def _fold_reduce(grids: Tensor, weights: Sequence[Tensor], gains: Tensor) -> Fold:
@@ -315,5 +312,5 @@ def _fold_reduce(grids: Tensor, weights: Sequence[Tensor], gains: Tensor) -> Fol
     weight = grids.new_zeros(edges, channels, 2 * channels)
     weight[:, :half, :channels] = torch.stack(list(weights[:edges])).flatten(2)
     weight[:, half:, channels:] = torch.stack(list(weights[edges:])).flatten(2)
-    gram, total = grids.t() @ grids, grids.sum(0)
-    return fastops.fold(weight, gram.unsqueeze(0), total.unsqueeze(0), len(grids), gains)
+    gram = grids.t() @ grids
+    return fastops.fold(weight, gram.unsqueeze(0), len(grids), gains)

@@ -12,6 +12,7 @@ from search_spaces import fastops
 from search_spaces.darts.leaving import Leaving
 from search_spaces.darts.tuned_state import Branch, Shared, Sources, State, blocks, is_phased
 from search_spaces.fastops import Fold, FoldGradient
+from search_spaces.normalise import normalise_backward
 
 __all__ = ["Backward"]
 
@@ -273,15 +274,10 @@ class Backward:
         back = back.view(len(members), -1, self._gradient.shape[-1])
         values = values.view(back.shape)
         total: Tensor | None = None
-        zero, one = torch.zeros_like(values[0, 0]), torch.ones_like(values[0, 0])
         for index, scale in enumerate(shared.scales):
-            # On the normalised values, a normalisation with mean 0, deviation 1 and this scale.
-            y = torch.ops.aten.native_batch_norm_backward(
-                fastops.images(back[index], self._size),
-                fastops.images(values[index], self._size),
-                scale, None, None, zero, one, True, 0.0, [True, False, False],
-            )[0]  # fmt: skip
+            slope = normalise_backward(back[index], values[index], scale)
             indices = shared.indices if index == 0 else None
+            y = fastops.images(slope, self._size)
             total = _accumulate(total, self._pool_backward(y, indices))
         if len(members) > len(shared.scales):
             total = _accumulate(total, fastops.images(back[-1], self._size))

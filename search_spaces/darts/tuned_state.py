@@ -21,7 +21,7 @@ class Branch(NamedTuple):
     Attributes:
         kinds: Kinds with the same structure; their edges follow one another in the channels.
         depthwise: Depthwise weights of each part, merged over edges.
-        outputs: Outputs of the depthwise convolutions ``(N, E * C, H', W')``.
+        outputs: Outputs of the depthwise convolutions ``(N, E * C, H', W')``, centred.
         middle: Input of the second depthwise convolution, if there is one.
     """
 
@@ -52,13 +52,13 @@ class Shared(NamedTuple):
     Attributes:
         values: ``(P, rows * C)``, normalised.
         coefficients: Mixture weights ``(E, P)``.
-        scales: What the pools were multiplied by when they were normalised, ``(C,)`` each.
+        scales: What the pools were multiplied by when they were normalised, ``(P', C)``.
         indices: Where the maxima are, if there is max pooling.
     """
 
     values: Tensor
     coefficients: Tensor
-    scales: tuple[Tensor, ...]
+    scales: Tensor
     indices: Tensor | None
 
 
@@ -70,7 +70,8 @@ class State(NamedTuple):
         branches: Convolutions.
         inner: First pointwise convolutions of the separable ones, folded.
         outer: Last pointwise convolutions, folded.
-        grids: Both pixel grids of the strided skip connections, ``(rows, 2 * C)``.
+        grids: Both pixel grids of the strided skip connections, ``(rows, 2 * C)``,
+            centred.
         reduce: Strided skip connections, folded.
     """
 

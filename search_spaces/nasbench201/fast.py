@@ -73,8 +73,8 @@ class FastNasBench201Supernet(Supernet):
         """Compute logits under several mixtures, what they share once."""
         gains = Gains(mixtures)
         network = self.network
-        x = network.stem_norm(network.stem(x.contiguous(memory_format=torch.channels_last)))
-        states = [x.permute(0, 2, 3, 1)] * len(mixtures)
+        x = network.stem_norm(network.stem(x))
+        states = [x.permute(0, 2, 3, 1).contiguous()] * len(mixtures)
         for block, nodes in zip(network.blocks, self._fast_nodes, strict=True):
             if nodes is not None:
                 states = nodes.run([states], gains, leave)[-1]
@@ -84,11 +84,11 @@ class FastNasBench201Supernet(Supernet):
 
     def _classify(self, h: Tensor) -> Tensor:
         network = self.network
-        x = torch.relu(network.last_norm(h.permute(0, 3, 1, 2))).mean((2, 3))
+        x = torch.relu(network.last_norm(h.permute(0, 3, 1, 2).contiguous())).mean((2, 3))
         logits: Tensor = network.classifier(x)
         return logits
 
 
 def _permuted(block: nn.Module, h: Tensor) -> Tensor:
-    y: Tensor = block(h.permute(0, 3, 1, 2))
-    return y.permute(0, 2, 3, 1)
+    y: Tensor = block(h.permute(0, 3, 1, 2).contiguous())
+    return y.permute(0, 2, 3, 1).contiguous()

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from search_spaces.choose import MixedEdge
 from search_spaces.fast_nodes import Plan
-from search_spaces.fastops import EPSILON
+from search_spaces.normalise import normalise
 
 __all__ = ["Leaving", "leave", "plan_leaving"]
 
@@ -99,11 +99,10 @@ def leave(h: Tensor, gains: Tensor, spec: Leaving, weights: Sequence[Tensor]) ->
     if spec.wide:
         kernel = torch.cat(list(weights[: len(spec.wide)]))
         y = functional.conv2d(active.permute(0, 3, 1, 2), kernel, padding=1)
-        _add(terms, spec.wide, _normalise(y, wide))
+        _add(terms, spec.wide, y.permute(0, 2, 3, 1), wide)
     if spec.narrow:
         matrix = torch.cat(list(weights[len(spec.wide) :])).flatten(1)
-        y = functional.linear(active, matrix).permute(0, 3, 1, 2)
-        _add(terms, spec.narrow, _normalise(y, narrow))
+        _add(terms, spec.narrow, functional.linear(active, matrix), narrow)
     if spec.pool:
         x = h.permute(0, 3, 1, 2)
         y = functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False).permute(0, 2, 3, 1)
@@ -120,12 +119,9 @@ def leave(h: Tensor, gains: Tensor, spec: Leaving, weights: Sequence[Tensor]) ->
     return torch.stack(totals)
 
 
-def _normalise(y: Tensor, gains: Tensor) -> Tensor:
-    scale = gains.repeat_interleave(y.shape[1] // len(gains), output_size=y.shape[1])
-    return functional.batch_norm(y, None, None, scale, None, training=True, eps=EPSILON)
-
-
-def _add(terms: Sequence[list[Tensor]], edges: Sequence[int], y: Tensor) -> None:
-    blocks = torch.unflatten(y.permute(0, 2, 3, 1), -1, (len(edges), -1)).unbind(-2)
-    for edge, block in zip(edges, blocks, strict=True):
+def _add(terms: Sequence[list[Tensor]], edges: Sequence[int], y: Tensor, gains: Tensor) -> None:
+    """Normalise ``(N, H, W, E * C)``, scale each edge's block of channels, and hand it out."""
+    scale = gains.repeat_interleave(y.shape[-1] // len(gains), output_size=y.shape[-1])
+    blocks = torch.unflatten(normalise(y, scale), -1, (len(edges), -1))
+    for edge, block in zip(edges, blocks.unbind(-2), strict=True):
         terms[edge].append(block)

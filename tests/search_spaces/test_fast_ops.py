@@ -9,6 +9,7 @@ from torch.nn import functional
 from search_spaces import fastops
 from search_spaces.gains import Gains
 from search_spaces.lanes import each, same
+from search_spaces.normalise import centre_, normalise
 
 DOUBLE = torch.float64
 
@@ -82,8 +83,9 @@ def test_fold_is_convolution_and_normalisation(shared: bool, gained: bool) -> No
     if gain is not None:
         expected = expected * gain[:, None, None]
     with torch.no_grad():
-        folded = fastops.fold(weight, z.transpose(1, 2) @ z, z.sum(1), rows, gain)
-        found = z @ folded.matrix.transpose(1, 2) + folded.shift.unsqueeze(1)
+        centred = torch.stack([centre_(part.clone()) for part in z])
+        folded = fastops.fold(weight, centred.transpose(1, 2) @ centred, rows, gain)
+        found = centred @ folded.matrix.transpose(1, 2)
     torch.testing.assert_close(found, expected)
 
     direction = torch.randn_like(expected)
@@ -91,9 +93,9 @@ def test_fold_is_convolution_and_normalisation(shared: bool, gained: bool) -> No
     gradients = torch.autograd.grad(expected, wanted, direction)
     with torch.no_grad():
         back = fastops.fold_backward(
-            folded, direction.transpose(1, 2) @ z, direction.sum(1), rows, weights=True
+            folded, direction.transpose(1, 2) @ centred, direction.sum(1), rows, weights=True
         )
-        slope = direction @ folded.matrix + z @ back.mixing + back.offset
+        slope = direction @ folded.matrix + centred @ back.mixing + back.offset
         if shared:
             slope = slope.sum(0, keepdim=True)
     torch.testing.assert_close(slope, gradients[0])
@@ -103,10 +105,38 @@ def test_fold_is_convolution_and_normalisation(shared: bool, gained: bool) -> No
 
 
 def test_fold_of_a_constant_input_is_finite() -> None:
-    z = torch.full((1, 50, 3), 1e4)
+    z = centre_(torch.full((50, 3), 1e4)).unsqueeze(0)
     weight = torch.randn(1, 3, 3)
-    folded = fastops.fold(weight, z.transpose(1, 2) @ z, z.sum(1), 50, None)
+    folded = fastops.fold(weight, z.transpose(1, 2) @ z, 50, None)
     assert all(torch.isfinite(part).all() for part in folded if part is not None)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_normalise_to_the_second_derivative(weighted: bool) -> None:
+    x = (2 + images(3, 2, 4, 5)).permute(0, 2, 3, 1).requires_grad_()
+    weight = torch.tensor([0.5, -2.0], dtype=DOUBLE, requires_grad=True) if weighted else None
+    inputs = [x] if weight is None else [x, weight]
+    direction = torch.randn(x.shape, dtype=DOUBLE)
+
+    def library() -> torch.Tensor:
+        y = functional.batch_norm(x.permute(0, 3, 1, 2), None, None, weight, training=True)
+        return y.permute(0, 2, 3, 1)
+
+    results = []
+    for function in (library, lambda: normalise(x, weight)):
+        y = function()
+        plain = torch.autograd.grad(y, inputs, direction, retain_graph=True)
+        slopes = torch.autograd.grad(y, inputs, direction, create_graph=True)
+        inner = sum(slope.square().sum() for slope in slopes)
+        results.append((y, *plain, *torch.autograd.grad(inner, inputs)))
+    for found, expected in zip(results[1], results[0], strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+def test_normalise_is_exact_over_many_rows() -> None:
+    x = 3 + images(64, 4, 32, 32).float().permute(0, 2, 3, 1)
+    expected = normalise(x.double())
+    assert (normalise(x) - expected).abs().max().item() < 2e-6
 
 
 def test_each_computes_once_what_is_the_same() -> None:
