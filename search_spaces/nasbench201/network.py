@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from search_spaces.edges import split_edge
 from search_spaces.layers import (
+    AuxiliaryHead,
     CellNodes,
     Form,
     ResidualReduction,
@@ -39,6 +40,7 @@ class NasBench201Network(nn.Module):
         num_classes: Number of logits.
         channels: Channels of the first stage, >= 1.
         layers: Cells per stage, >= 1.
+        auxiliary: Add an auxiliary head where the last stage begins; the benchmark has none.
         search: Use the form of batch normalisation that supernets have.
         build: Builds the module of an edge from name, channels, stride and form.
 
@@ -54,6 +56,7 @@ class NasBench201Network(nn.Module):
         *,
         channels: int,
         layers: int,
+        auxiliary: bool = False,
         search: bool = False,
         build: Callable[[str, int, int, Form], nn.Module] = build_operation,
     ) -> None:
@@ -64,6 +67,7 @@ class NasBench201Network(nn.Module):
             "num_classes": num_classes,
             "channels": channels,
             "layers": layers,
+            "auxiliary": auxiliary,
             "search": search,
         }
         inside = form_of(search)
@@ -83,14 +87,25 @@ class NasBench201Network(nn.Module):
                 self.blocks.append(CellNodes(NODES, edges))
         self.last_norm = norm(channels, outside)
         self.classifier = nn.Linear(channels, num_classes)
+        self.auxiliary_index = (STAGES - 1) * (layers + 1) - 1
+        self.auxiliary_head: nn.Module | None = None
+        if auxiliary:
+            height, width = (-(-side // 2 ** (STAGES - 1)) for side in input_shape[1:])
+            self.auxiliary_head = AuxiliaryHead(channels, (height, width), num_classes)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map images ``(B, C, H, W)`` to logits ``(B, classes)``."""
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Map images ``(B, C, H, W)`` to logits ``(B, classes)``.
+
+        In train mode a network with an auxiliary head returns ``(logits, auxiliary logits)``.
+        """
         x = self.stem_norm(self.stem(x))
-        for block in self.blocks:
+        auxiliary: Tensor | None = None
+        for index, block in enumerate(self.blocks):
             x = block([x])[-1] if isinstance(block, CellNodes) else block(x)
+            if self.training and self.auxiliary_head is not None and index == self.auxiliary_index:
+                auxiliary = self.auxiliary_head(x)
         logits: Tensor = self.classifier(torch.relu(self.last_norm(x)).mean((2, 3)))
-        return logits
+        return logits if auxiliary is None else (logits, auxiliary)
 
     def set_drop_path(self, p: float) -> None:
         """Drop every edge but identities for a sample with probability ``p``, in train mode.

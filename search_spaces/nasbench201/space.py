@@ -75,13 +75,13 @@ class NasBench201Space(Space):
 
     @property
     def scale(self) -> Mapping[str, Any]:
-        """Defaults of ``network`` and ``supernet``: the benchmark's; layers are cells a stage."""
-        return {"channels": 16, "layers": 5}
+        """Defaults of ``network``: the benchmark's; layers are cells a stage."""
+        return {"channels": 16, "layers": 5, "auxiliary": False}
 
     @property
     def supernet_scale(self) -> Mapping[str, Any]:
-        """Defaults of ``supernet``."""
-        return self.scale
+        """Defaults of ``supernet``: as a network's."""
+        return {"channels": 16, "layers": 5}
 
     @cached_property
     def members(self) -> Mapping[str, Architecture]:
@@ -212,7 +212,7 @@ class NasBench201Space(Space):
             choose: ``Fixed(operations)`` or ``Mixed()``.
             input_shape: Channels, height, width.
             num_classes: Number of logits.
-            **scale: ``channels``, ``layers``.
+            **scale: ``channels``, ``layers``, ``auxiliary``.
 
         Raises:
             SpaceError: An argument is unknown or out of range.
@@ -228,6 +228,7 @@ class NasBench201Space(Space):
             num_classes,
             channels=settings["channels"],
             layers=settings["layers"],
+            auxiliary=bool(settings["auxiliary"]),
             search=choose.search,
             build=choose.build(build_operation),
         )
