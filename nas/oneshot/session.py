@@ -30,6 +30,7 @@ from search_spaces import get_space
 from search_spaces.cell import CellSpace, legal_operations
 from search_spaces.supernet import EDGES, Supernet, masked
 
+CURVATURE_BATCH = 32
 POWER_ITERATIONS = 8
 POWER_TOLERANCE = 0.05
 """Enough to see an eigenvalue grow by a third, which is what the alarm is about."""
@@ -161,6 +162,7 @@ class SupernetSession:
         """Dominant eigenvalue of the validation loss's Hessian in the alphas, on one batch."""
         training, supernet = self.training, self.supernet
         size = training.settings.weights.batch_size
+        size = min(size, CURVATURE_BATCH)
         stream = Stream(training.validation, size, context.seed, "curvature", fixed=True)
         images, labels = stream.batch(0)
         with full_precision(), seeded(context.seed, device=training.device):
