@@ -98,9 +98,7 @@ def test_difference_converges_to_the_exact_product_quadratically(net: Net) -> No
     for length in lengths:
         line = (here, vector)
         errors.append(
-            relative(
-                bilevel._difference(net.alphas, net.weights, net.train, line, length), exact
-            )
+            relative(bilevel._difference(net.alphas, net.weights, net.train, line, length), exact)
         )
         bilevel._move(net.weights, here, here, 0.0)
     slope = (math.log(errors[0]) - math.log(errors[-1])) / (
