@@ -24,6 +24,11 @@ EVERY: Final = 5.0
 DISTRIBUTIONS: Final = ("nas-engine", "torch", "numpy", "scikit-learn")
 
 
+def active_seconds(store: Store) -> float:
+    """Seconds the run has been active, over all its processes; what "spent" means for a run."""
+    return float(max(store.elapsed(), store.read("elapsed", 0.0)))
+
+
 def write_record(
     folder: Path,
     config: RunConfig,
@@ -56,7 +61,7 @@ def write_record(
             "seed": config.seed,
             "device": config.device,
             "budget": config.budget,
-            "spent": store.spent().to_dict(),
+            "spent": {**store.spent().to_dict(), "seconds": active_seconds(store)},
             "counts": store.counts(),
             "command": before.get("command") or shlex.join(sys.argv),
             "created": before.get("created") or now,

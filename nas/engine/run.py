@@ -36,7 +36,7 @@ from nas.engine.executors.base import Executor, Setup
 from nas.engine.failures import FailureWatch
 from nas.engine.lock import RunLock, holder
 from nas.engine.loop import Phase, PhaseResult, Stage
-from nas.engine.record import Recorder, write_record
+from nas.engine.record import Recorder, active_seconds, write_record
 from nas.engine.records import Entry
 from nas.engine.results import RunResult, RunStatus, front_of, judged, keeps_limits, rank
 from nas.engine.signals import Aborted, Signals, Stop
@@ -385,7 +385,7 @@ class Run:
     @property
     def elapsed(self) -> float:
         """Seconds the run has been active, over all its processes."""
-        return float(max(self._store.elapsed(), self._store.read("elapsed", 0.0)))
+        return active_seconds(self._store)
 
     @property
     def announced(self) -> list[tuple[str, str, Any]]:
@@ -400,7 +400,7 @@ class Run:
         running = self._lock is None and holder(self.folder)
         if record.get("status") in ("running", "created") and self._lock is None and not running:
             record["status"] = "interrupted"  # it died without a word
-        record["spent"] = self._store.spent().to_dict()
+        record["spent"] = {**self._store.spent().to_dict(), "seconds": self.elapsed}
         record["counts"] = self._store.counts()
         record["run"] = str(self.folder)
         record["elapsed"] = self.elapsed
