@@ -161,8 +161,7 @@ class SupernetSession:
     def curvature(self, context: Context) -> tuple[Any, float, float]:
         """Dominant eigenvalue of the validation loss's Hessian in the alphas, on one batch."""
         training, supernet = self.training, self.supernet
-        size = training.settings.weights.batch_size
-        size = min(size, CURVATURE_BATCH)
+        size = min(training.settings.weights.batch_size, CURVATURE_BATCH)
         stream = Stream(training.validation, size, context.seed, "curvature", fixed=True)
         images, labels = stream.batch(0)
         with full_precision(), seeded(context.seed, device=training.device):
