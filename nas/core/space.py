@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -16,12 +16,17 @@ if TYPE_CHECKING:
     import networkx as nx
     from torch import nn
 
+ATTEMPTS: Final = 10_000
+"""Assignments drawn before a space whose constraint refuses all of them is given up."""
+
 
 class Space(ABC):
     """A search space.
 
     Sampling, variation, enumeration, encoding and JSON are derived from `tree`; a space adds
-    what only it knows: the graph, the networks and the notation of its field.
+    what only it knows: the graph, the networks and the notation of its field. A space whose
+    members are not a whole tree overrides `refusal` (and `size`): sampling and mutation then draw
+    again, enumeration and neighbours leave out.
 
     Args:
         name: The name under which the space is registered.
@@ -48,22 +53,25 @@ class Space(ABC):
         return {}
 
     def sample(self, rng: np.random.Generator) -> Architecture:
-        """A random member: every active choice uniform over its values."""
-        return self._member(self.tree.sample(rng))
+        """A random member: every active choice uniform over its values, refused ones redrawn."""
+        return self._member(self._allowed(lambda: self.tree.sample(rng)))
 
     def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
         """A member that differs in exactly one choice active in both (and what it activates)."""
-        return self._member(self.tree.mutate(self._mine(architecture), rng))
+        mine = self._mine(architecture)
+        return self._member(self._allowed(lambda: self.tree.mutate(mine, rng)))
 
     def crossover(
         self, first: Architecture, second: Architecture, rng: np.random.Generator
     ) -> Architecture:
         """A member each of whose choices comes from either parent, uniformly."""
-        return self._member(self.tree.crossover(self._mine(first), self._mine(second), rng))
+        parents = self._mine(first), self._mine(second)
+        return self._member(self._allowed(lambda: self.tree.crossover(*parents, rng)))
 
     def neighbors(self, architecture: Architecture) -> Iterator[Architecture]:
         """The members one step away in one choice."""
-        return map(self._member, self.tree.neighbors(self._mine(architecture)))
+        near = self.tree.neighbors(self._mine(architecture))
+        return (self._member(choices) for choices in near if not self.refusal(choices))
 
     def enumerate(self) -> Iterator[Architecture]:
         """All members, lazily.
@@ -71,7 +79,15 @@ class Space(ABC):
         Raises:
             SpaceError: A choice is a real range.
         """
-        return map(self._member, self.tree.enumerate())
+        every = self.tree.enumerate()
+        return (self._member(choices) for choices in every if not self.refusal(choices))
+
+    def refusal(self, choices: Mapping[str, Any]) -> str:
+        """Why a valid assignment of the tree is no member, in a few words; empty if it is one.
+
+        The default refuses none.
+        """
+        return ""
 
     def encode(self, architecture: Architecture) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Float vector `(tree.encoding_size,)` in [0, 1]."""
@@ -79,7 +95,7 @@ class Space(ABC):
 
     def decode(self, code: np.ndarray[Any, np.dtype[np.float64]]) -> Architecture:
         """The member whose `encode` is `code`."""
-        return self._member(self.tree.decode(code))
+        return self.architecture(self.tree.decode(code))
 
     def architecture(self, choices: Mapping[str, Any]) -> Architecture:
         """The member with these choices.
@@ -87,7 +103,10 @@ class Space(ABC):
         Raises:
             SpaceError: They are not a valid assignment.
         """
-        return self._member(self.tree.validate(choices))
+        valid = self.tree.validate(choices)
+        if refusal := self.refusal(valid):
+            raise SpaceError(f"not a member of {self.name!r}: {refusal}", "change the choices")
+        return self._member(valid)
 
     def from_dict(self, data: Any) -> Architecture:
         """Read the content of an `architecture.json`.
@@ -169,6 +188,16 @@ class Space(ABC):
                 f"architecture is of the space {architecture.space!r}", f"expected {self.name!r}"
             )
         return architecture.choices
+
+    def _allowed(self, draw: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+        for _ in range(ATTEMPTS):
+            choices = draw()
+            if not self.refusal(choices):
+                return choices
+        raise SpaceError(
+            f"{ATTEMPTS} draws of {self.name!r} gave no member",
+            "its constraint leaves (almost) nothing",
+        )
 
     def _member(self, choices: Mapping[str, Any]) -> Architecture:
         return Architecture(self.name, choices)

@@ -62,6 +62,11 @@ class Evaluate:
     Attributes:
         candidate: What to evaluate.
         budget: Epochs (or the table's unit) of training; None for the recipe's own.
+        horizon: Epochs that learning-rate schedule and drop-path are laid out for, at least
+            `budget`; None for the budget itself, a training complete in itself. Trainings of one
+            horizon are prefixes of each other, so a longer one can go on where a shorter ended.
+        since: A smaller budget of the same candidate, seed and horizon whose training this may
+            continue; it changes what the evaluation costs, never its figures.
         seed: Seed of this evaluation; None derives one from the run's seed and the candidate.
         split: "validation" is all a search may see; "test" is for the final report only.
         tags: Free labels, e.g. `{"arm": "random"}`; they are kept in the history and are no part
@@ -73,11 +78,15 @@ class Evaluate:
     seed: int | None = None
     split: Split = "validation"
     tags: Mapping[str, Any] = field(default_factory=dict)
+    horizon: float | None = None
+    since: float | None = None
 
     def __post_init__(self) -> None:
         # NumPy numbers and whole-number budgets must not make another identity.
-        if self.budget is not None:
-            object.__setattr__(self, "budget", float(self.budget))
+        for name in ("budget", "horizon", "since"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, float(value))
         if self.seed is not None:
             object.__setattr__(self, "seed", index(self.seed))
         object.__setattr__(self, "tags", frozen(self.tags))
@@ -85,7 +94,9 @@ class Evaluate:
     @cached_property
     def key(self) -> str:
         """Identity: equal for works that must have equal figures (the evaluator aside)."""
-        identity = [self.candidate.id, self.budget, self.seed, self.split]
+        identity: list[Any] = [self.candidate.id, self.budget, self.seed, self.split]
+        if self.horizon is not None and self.horizon != self.budget:
+            identity.append(self.horizon)
         return f"evaluate:{content_id(identity)}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -97,6 +108,8 @@ class Evaluate:
             "seed": self.seed,
             "split": self.split,
             "tags": plain(self.tags),
+            **({} if self.horizon is None else {"horizon": self.horizon}),
+            **({} if self.since is None else {"since": self.since}),
         }
 
     def __eq__(self, other: object) -> bool:
@@ -109,7 +122,8 @@ class Evaluate:
 
     def __reduce__(self) -> tuple[Any, ...]:
         tags = plain(self.tags)
-        return Evaluate, (self.candidate, self.budget, self.seed, self.split, tags)
+        rest = (self.horizon, self.since)
+        return Evaluate, (self.candidate, self.budget, self.seed, self.split, tags, *rest)
 
 
 @dataclass(frozen=True, init=False, eq=False)
@@ -176,6 +190,8 @@ def work_from_dict(data: Mapping[str, Any]) -> Work:
             data["seed"],
             data["split"],
             data.get("tags", {}),
+            data.get("horizon"),
+            data.get("since"),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"work cannot be read: {type(error).__name__}: {error}") from None

@@ -144,7 +144,8 @@ class Meter:
         """Count `work` as asked for; give the result to `settle` when it is told."""
         promise = Spent()
         if isinstance(work, Evaluate):
-            promise = Spent(epochs=float(work.budget or 0.0), evaluations=1)
+            least = float(work.budget or 0.0) - float(work.since or 0.0)
+            promise = Spent(epochs=max(0.0, least), evaluations=1)
         self._open += 1
         self._promised = self._promised + promise
         return promise

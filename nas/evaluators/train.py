@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from torch import nn
 
@@ -19,6 +19,8 @@ from nas.training import FitOptions, TrainingRecipe, default_recipe, fit, load_d
 from nas.training.data.dataset import DataSet
 from nas.training.randomness import seeded
 from search_spaces import get_space
+
+_STATE: Final = "state-"
 
 
 def build_network(
@@ -38,8 +40,33 @@ def build_network(
         return space.network(candidate.architecture, data.input_shape, data.num_classes, **scale)
 
 
+def _state_file(
+    folder: Path | None, epochs: float | None, *, must_exist: bool = False
+) -> Path | None:
+    """Where the state after so many epochs lies, from which a longer training goes on."""
+    if folder is None or epochs is None:
+        return None
+    path = folder / f"{_STATE}{max(1, round(epochs))}.pt"
+    return path if path.exists() or not must_exist else None
+
+
+def _forget_states(folder: Path | None, below: float) -> None:
+    """Remove the states of shorter trainings than `below` epochs.
+
+    The one that was just continued stays: the outcome is not stored yet, and a run killed before
+    it is would have to train it anew.
+    """
+    for path in folder.glob(f"{_STATE}*.pt") if folder is not None else ():
+        if int(path.stem.removeprefix(_STATE)) < round(below):
+            path.unlink(missing_ok=True)
+
+
 class TrainEvaluator:
-    """Trains every candidate anew, by its own recipe or the run's.
+    """Trains candidates, each by its own recipe or the run's.
+
+    A work with a `horizon` leaves its final state in the scratch folder, and one with `since`
+    goes on from the state of that smaller budget; where it is lost (another machine, a cleaned
+    folder) the training starts anew, with the same figures, and costs what it costs.
 
     Args:
         spec: The run's configuration (`RunConfig.model_dump`).
@@ -73,6 +100,7 @@ class TrainEvaluator:
         macs = count_macs(network, data.input_shape)
         params = count_parameters(network)
         epochs = None if work.budget is None else max(1, round(work.budget))
+        horizon = None if work.horizon is None else max(1, round(work.horizon))
         labels = {
             "candidate": candidate.id,
             "budget": work.budget,
@@ -87,8 +115,17 @@ class TrainEvaluator:
             epochs=epochs,
             seed=seed,
             split=work.split,
-            options=FitOptions(identity=candidate.id, macs=float(macs), labels=labels),
+            resume_from=_state_file(context.scratch, work.since, must_exist=True),
+            options=FitOptions(
+                identity=candidate.id,
+                horizon=horizon,
+                keep_state=_state_file(context.scratch, work.budget) if horizon else None,
+                macs=float(macs),
+                labels=labels,
+            ),
         )
+        if work.since is not None:
+            _forget_states(context.scratch, below=work.since)
         if work.split == "test" and context.scratch is not None:
             self._keep(network, context.scratch, candidate)
         figures = {

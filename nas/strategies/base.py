@@ -54,6 +54,14 @@ class Strategy(ABC):
         """
         return {}
 
+    def levels(self) -> tuple[float, ...]:
+        """The budgets of evaluations it will ask for, so that an evaluator can refuse them early.
+
+        Empty if it asks for None (the recipe's own, or a table's largest), or does not know.
+        """
+        epochs = getattr(self.settings, "epochs", None)
+        return () if epochs is None or self.sessions else (float(epochs),)
+
     @abstractmethod
     def run(self, problem: Problem, rng: np.random.Generator) -> Generator[Request, Any, Any]:
         """The search.

@@ -149,3 +149,17 @@ def test_a_problem_samples_distinct_candidates_while_there_are_any() -> None:
     assert (mutant.recipe, dict(mutant.scale)) == (Recipe({"a": 1}), {"layers": 2})
     assert problem.remember("x", lambda: 3) == 3
     assert isinstance(problem.space, ToySpace)
+
+
+def test_the_horizon_is_part_of_the_identity_and_what_is_continued_is_not() -> None:
+    plain = Evaluate(CANDIDATE, 4)
+    assert Evaluate(CANDIDATE, 4, horizon=4).key == plain.key
+    assert Evaluate(CANDIDATE, 4, horizon=8).key != plain.key
+    assert Evaluate(CANDIDATE, 4, since=2).key == plain.key
+    work = Evaluate(CANDIDATE, 4, 1, "test", {"arm": "a"}, 8, 2)
+    again = work_from_dict(json.loads(json.dumps(work.to_dict())))
+    assert again == work
+    assert isinstance(again, Evaluate)
+    assert (again.horizon, again.since) == (8.0, 2.0)
+    copied = pickle.loads(pickle.dumps(work))
+    assert (copied.horizon, copied.since) == (8.0, 2.0)

@@ -211,3 +211,33 @@ def test_progress_names_the_candidate() -> None:
     assert [payload["step"] for payload in said] == [1, 2]
     assert said[0]["candidate"] == Candidate(CELL).id
     assert (said[0]["seed"], said[0]["split"], said[0]["budget"]) == (4, "validation", 2.0)
+
+
+def test_a_longer_training_goes_on_where_the_shorter_one_ended(tmp_path: Path) -> None:
+    made, candidate = evaluator(), Candidate(CELL)
+    whole = made.evaluate(Evaluate(candidate, 3), Context(seed=3))
+    context = Context(seed=3, scratch=tmp_path)
+    short = made.evaluate(Evaluate(candidate, 1, horizon=3), context)
+    longer = made.evaluate(Evaluate(candidate, 3, horizon=3, since=1), context)
+    assert longer.figures == whole.figures
+    assert longer.curve == whole.curve
+    assert (short.spent.epochs, longer.spent.epochs) == (1.0, 2.0)
+    own = made.evaluate(Evaluate(candidate, 1), Context(seed=3))
+    assert short.figures["loss"] != own.figures["loss"]  # another schedule
+
+
+def test_a_lost_state_costs_the_training_anew_and_changes_nothing(tmp_path: Path) -> None:
+    made, candidate = evaluator(), Candidate(CELL)
+    whole = made.evaluate(Evaluate(candidate, 3), Context(seed=3))
+    work = Evaluate(candidate, 3, horizon=3, since=2)
+    longer = made.evaluate(work, Context(seed=3, scratch=tmp_path))
+    assert longer.figures == whole.figures
+    assert longer.spent.epochs == 3.0
+
+
+def test_states_are_kept_until_the_next_one_is_stored(tmp_path: Path) -> None:
+    made, candidate = evaluator(), Candidate(CELL)
+    context = Context(seed=3, scratch=tmp_path)
+    for since, budget in ((None, 1), (1, 2), (2, 3)):
+        made.evaluate(Evaluate(candidate, budget, horizon=3, since=since), context)
+    assert sorted(path.name for path in tmp_path.glob("*.pt")) == ["state-2.pt", "state-3.pt"]
