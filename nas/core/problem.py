@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -20,6 +21,10 @@ def _forget(name: str, function: Callable[[], Any]) -> Any:
     return function()
 
 
+def _nothing(candidate: Candidate) -> Mapping[str, float]:
+    return {}
+
+
 def _silent(event: str, payload: Mapping[str, Any]) -> None:
     pass
 
@@ -36,6 +41,8 @@ class Problem:
             then on read from the store; for costly or chancy results (JSON-able).
         announce: `announce(event, payload)` records something worth showing, such as a decision;
             JSON-able; recorded once, however often the strategy is replayed.
+        free: `free(candidate)` gives figures that cost nothing: they are known without training,
+            such as parameters, or a proxy that a table holds. The same names for every candidate.
     """
 
     space: Space
@@ -43,6 +50,7 @@ class Problem:
     scale: Mapping[str, Any] = field(default_factory=dict)
     remember: Callable[[str, Callable[[], Any]], Any] = _forget
     announce: Callable[[str, Mapping[str, Any]], None] = _silent
+    free: Callable[[Candidate], Mapping[str, float]] = _nothing
 
     def candidate(self, architecture: Architecture) -> Candidate:
         """The architecture with the run's recipe at the run's scale."""
@@ -67,15 +75,35 @@ class Problem:
         architecture = self.space.mutate(candidate.architecture, rng)
         return Candidate(architecture, candidate.recipe, candidate.scale)
 
+    def crossover(
+        self, first: Candidate, second: Candidate, rng: np.random.Generator
+    ) -> Candidate:
+        """A candidate whose choices come from either one; recipe and scale are the first's."""
+        architecture = self.space.crossover(first.architecture, second.architecture, rng)
+        return Candidate(architecture, first.recipe, first.scale)
+
+    def costs(self, outcome: Outcome) -> tuple[float, ...]:
+        """One number per objective, less is better; infinite where there is no figure."""
+        return tuple(objective.cost(outcome.figures) for objective in self.objectives)
+
+    def violation(self, outcome: Outcome) -> float:
+        """How far it is beyond the limits, summed over them; 0 if feasible, infinite if failed."""
+        if not outcome.ok:
+            return math.inf
+        return sum(objective.violation(outcome.figures) for objective in self.objectives)
+
+    def merit(self, outcome: Outcome) -> tuple[float, ...]:
+        """Less is better: how far beyond the limits, then the objectives in their order."""
+        return (float(not outcome.ok), self.violation(outcome), *self.costs(outcome))
+
     def rank_key(self, outcome: Outcome) -> tuple[Any, ...]:
         """Sorts outcomes from best to worst.
 
-        Feasible ones first, then by the objectives in their order; failed ones last. Ties are
-        broken by id, so that the order never depends on which came first.
+        Feasible ones first, then those nearest to the limits, each by the objectives in their
+        order; failed ones last. Ties are broken by id, so that the order never depends on which
+        came first.
         """
-        feasible = outcome.ok and all(o.feasible(outcome.figures) for o in self.objectives)
-        costs = [objective.cost(outcome.figures) for objective in self.objectives]
-        return (not outcome.ok, not feasible, *costs, outcome.candidate.id)
+        return (*self.merit(outcome), outcome.candidate.id)
 
     def best(self, outcomes: Iterable[Outcome] | Sequence[Outcome]) -> Outcome:
         """The best outcome by `rank_key`; ValueError if there is none."""

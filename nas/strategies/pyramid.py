@@ -1,0 +1,170 @@
+"""The pyramid of non-uniform successive halving: who was trained how far, who climbs next.
+
+RANK-NOSH (Wang et al., ICCV 2021, Fig. 2) keeps a pool in which every level holds the best share
+of the level below it. Nobody is thrown away: whoever is not promoted stays on its level, goes on
+to teach the ranker, and is promoted later if it is then among the best. The published text leaves
+the rounding open; cumulative quotas (level l + 1 holds `ceil(ratio * reached(l))`) reproduce the
+published epochs to the digit and make the cost independent of the size of the batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import ceil
+
+from nas.core.architecture import Candidate
+from nas.core.errors import ConfigError
+from nas.core.work import Outcome
+
+
+@dataclass
+class Climber:
+    """A candidate in the pyramid.
+
+    Attributes:
+        candidate: The candidate.
+        number: In which it entered; breaks ties.
+        level: The highest level it was sent to.
+        readings: Its outcomes, one for each level it has finished, lowest first.
+        failed: A training of it failed; it stays where it is for good.
+    """
+
+    candidate: Candidate
+    number: int
+    level: int = 0
+    readings: list[Outcome] = field(default_factory=list)
+    failed: bool = False
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it has finished its level and could be sent higher."""
+        return not self.failed and len(self.readings) == self.level + 1
+
+
+Order = Callable[[int, Sequence[Climber]], Sequence[Climber]]
+"""Sorts the climbers that wait on a level from best to worst."""
+
+
+class Pyramid:
+    """Levels, quotas and everyone in them.
+
+    Args:
+        budgets: What a training up to each level costs in all, increasing; a first one of zero
+            is level 0, which is scored and not trained.
+        ratio: Share of a level that reaches the next one, above 0 and at most 1.
+
+    Raises:
+        ConfigError: The budgets do not increase, or the ratio is out of range.
+    """
+
+    def __init__(self, budgets: Sequence[float], ratio: float) -> None:
+        if not budgets or any(b <= a for a, b in zip(budgets, budgets[1:], strict=False)):
+            raise ConfigError(f"levels are {list(budgets)}", "expected increasing epochs")
+        if budgets[0] < 0 or budgets[-1] <= 0:
+            raise ConfigError(f"levels are {list(budgets)}", "expected epochs above 0")
+        if not 0 < ratio <= 1:
+            raise ConfigError(f"ratio is {ratio}", "expected above 0 and at most 1")
+        self.budgets = tuple(float(budget) for budget in budgets)
+        # As a fraction of what was written: 0.1 * 30 is a little more than 3 in floats.
+        self._ratio = Fraction(str(ratio))
+        self.climbers: dict[str, Climber] = {}
+        self._reached = [0] * len(budgets)
+
+    @property
+    def top(self) -> int:
+        """Number of the highest level."""
+        return len(self.budgets) - 1
+
+    @property
+    def reached(self) -> tuple[int, ...]:
+        """How many were ever sent to each level, running and failed ones included."""
+        return tuple(self._reached)
+
+    def enter(self, candidate: Candidate) -> Climber:
+        """Send a newcomer to the lowest level.
+
+        Raises:
+            ValueError: It is in the pyramid already.
+        """
+        if candidate.id in self.climbers:
+            raise ValueError(f"candidate {candidate.id} is in the pyramid already")
+        climber = Climber(candidate, len(self.climbers))
+        self.climbers[candidate.id] = climber
+        self._reached[0] += 1
+        return climber
+
+    def promote(self, climber: Climber) -> None:
+        """Send a waiting climber one level up.
+
+        Raises:
+            ValueError: It is still busy, has failed, or is on the top level.
+        """
+        if not climber.waiting or climber.level == self.top:
+            raise ValueError(f"candidate {climber.candidate.id} cannot climb")
+        climber.level += 1
+        self._reached[climber.level] += 1
+
+    def record(self, climber: Climber, outcome: Outcome) -> None:
+        """Take in what its training up to its level gave."""
+        if outcome.ok:
+            climber.readings.append(outcome)
+        else:
+            climber.failed = True
+
+    def open(self, level: int) -> int:
+        """How many more the quota of `level` lets climb there."""
+        return ceil(self._ratio * self._reached[level - 1]) - self._reached[level]
+
+    def waiting(self, level: int) -> list[Climber]:
+        """Those who finished exactly `level` and were not sent higher, in order of entry."""
+        return [c for c in self.climbers.values() if c.level == level and c.waiting]
+
+    def next_climbers(self, order: Order, most: int | None = None) -> list[Climber]:
+        """Who climbs now: the best of the lowest level above which there is room.
+
+        Sent up already when this returns; empty if nobody can climb before others have finished.
+
+        Args:
+            order: Sorts those who wait.
+            most: At most so many; None for all that the quota lets.
+        """
+        for level in range(self.top):
+            room = self.open(level + 1)
+            if room > 0 and (waiting := self.waiting(level)):
+                chosen = list(order(level, waiting))[: min(room, most or room)]
+                for climber in chosen:
+                    self.promote(climber)
+                return chosen
+        return []
+
+    def on_level(self, level: int) -> list[Climber]:
+        """Everyone with a reading of `level`, in order of entry."""
+        return [c for c in self.climbers.values() if len(c.readings) > level]
+
+    def cost(self, count: int, *, anew: bool = False) -> float:
+        """Epochs of a pyramid into which `count` have entered.
+
+        Args:
+            count: Candidates on the lowest level.
+            anew: Every level is trained from nothing; else it continues the one below.
+        """
+        return sum(
+            reached * (budget if anew else budget - before)
+            for reached, budget, before in zip(
+                self.counts(count), self.budgets, (0.0, *self.budgets), strict=False
+            )
+        )
+
+    def counts(self, count: int) -> list[int]:
+        """How many of `count` newcomers reach each level in the end."""
+        counts = [count]
+        for _ in range(self.top):
+            counts.append(ceil(self._ratio * counts[-1]))
+        return counts
+
+
+def tops(climbers: Iterable[Climber]) -> list[Outcome]:
+    """The highest reading of each that has one."""
+    return [climber.readings[-1] for climber in climbers if climber.readings]
