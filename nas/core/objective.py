@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, get_args
@@ -105,6 +106,19 @@ class Objective:
         if self.limit is None or math.isinf(cost):
             return math.isfinite(cost)
         return cost <= (self.limit if self.direction == "min" else -self.limit)
+
+    def violation(self, figures: Mapping[str, float]) -> float:
+        """How far beyond the limit the figure is, as a share of the limit; 0 if it is within.
+
+        Shares of different metrics can be added up. Infinite if the figure is absent.
+        """
+        if self.feasible(figures):
+            return 0.0
+        cost = self.cost(figures)
+        if self.limit is None or math.isinf(cost):
+            return math.inf
+        limit = self.limit if self.direction == "min" else -self.limit
+        return (cost - limit) / (abs(limit) or 1.0) or sys.float_info.min
 
 
 def _exact(limit: float) -> str:

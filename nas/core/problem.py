@@ -75,9 +75,7 @@ class Problem:
         architecture = self.space.mutate(candidate.architecture, rng)
         return Candidate(architecture, candidate.recipe, candidate.scale)
 
-    def crossover(
-        self, first: Candidate, second: Candidate, rng: np.random.Generator
-    ) -> Candidate:
+    def crossover(self, first: Candidate, second: Candidate, rng: np.random.Generator) -> Candidate:
         """A candidate whose choices come from either one; recipe and scale are the first's."""
         architecture = self.space.crossover(first.architecture, second.architecture, rng)
         return Candidate(architecture, first.recipe, first.scale)

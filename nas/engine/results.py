@@ -145,10 +145,13 @@ def _means(entries: Sequence[Entry]) -> dict[str, float]:
 
 
 def rank(entry: Entry, objectives: Sequence[Objective]) -> tuple[Any, ...]:
-    """Sorts entries from best to worst: feasible first, then by the objectives in order."""
-    feasible = keeps_limits(entry, objectives)
+    """Sorts entries from best to worst: feasible ones, then those nearest to the limits.
+
+    Within each by the objectives in their order.
+    """
+    beyond = sum(objective.violation(entry.figures) for objective in objectives)
     costs = [objective.cost(entry.figures) for objective in objectives]
-    return (not feasible, *costs, entry.candidate.id)
+    return (beyond, *costs, entry.candidate.id)
 
 
 def keeps_limits(entry: Entry, objectives: Sequence[Objective]) -> bool:
