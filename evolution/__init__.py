@@ -1,1 +1,1 @@
-"""Variation and selection that strategies share; none is registered yet."""
+"""Variation and selection that strategies share, for candidates of any space."""

@@ -19,3 +19,13 @@ STRATEGIES.add(
     "nas.strategies.regularized_evolution:RegularizedEvolution",
     "mutation and tournament, the oldest dies",
 )
+STRATEGIES.add("asha", "nas.strategies.asha:Asha", "successive halving that waits for nobody")
+STRATEGIES.add("hyperband", "nas.strategies.hyperband:Hyperband", "brackets of successive halving")
+STRATEGIES.add(
+    "local-search",
+    "nas.strategies.local_search:LocalSearch",
+    "goes to better neighbours, restarts at optima",
+)
+STRATEGIES.add(
+    "nsga2", "nas.strategies.nsga2:Nsga2", "evolution of a front by domination and crowding"
+)

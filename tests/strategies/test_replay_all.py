@@ -1,0 +1,39 @@
+"""Every registered strategy that samples goes on as if it had never been killed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from nas.engine.executors.base import Setup
+from nas.strategies import STRATEGIES, Strategy
+from nas.testing.replay import Trial, check_replay
+from nas.testing.toys import toy_evaluator, toy_problem
+
+SAMPLING = [name for name in STRATEGIES.names() if not STRATEGIES.get(name).sessions]
+
+SMALL: dict[str, list[dict[str, Any]]] = {
+    "asha": [{"levels": (1, 2, 4), "eta": 2}, {"levels": (1, 3), "parallel": 3, "schedule": "own"}],
+    "hyperband": [{"levels": (1, 2, 4), "eta": 2}],
+    "local-search": [{}, {"improvement": "best", "initial": 2}, {"batch": 3}],
+    "nsga2": [
+        {"population": 4},
+        {"population": 3, "parallel": 2, "offspring": 1},
+        {"population": 3, "repeats": 2, "parallel": 3},
+    ],
+    "random": [{"batch": 3}],
+    "regularized-evolution": [{"population": 4, "tournament": 2, "parallel": 2}],
+}
+"""Settings under which nine evaluations show all that a strategy does."""
+
+CASES = [(name, settings) for name in SAMPLING for settings in SMALL.get(name, [{}])]
+
+
+@pytest.mark.parametrize(("name", "settings"), CASES, ids=[f"{n}-{s}" for n, s in CASES])
+@pytest.mark.parametrize("objectives", [("error",), ("error", "params")], ids=["one", "two"])
+def test_a_kill_at_every_event(name: str, settings: dict[str, Any], objectives: Any) -> None:
+    strategy: Strategy = STRATEGIES.get(name)(settings)
+    problem = toy_problem(*objectives)
+    trial = Trial(strategy, problem, Setup(evaluator=toy_evaluator), "9evaluations")
+    assert check_replay(trial) > 20
