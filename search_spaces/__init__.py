@@ -28,6 +28,10 @@ _TABLE = {
     "darts-s3": ("darts.space:darts_s3", "S2, with none in the supernet"),
     "darts-s4": ("darts.space:darts_s4", "DARTS cells, 3x3 separable convolution and noise"),
     "darts-s5": ("darts.space:darts_s5", "DARTS cells, supernet with 7 operations, without none"),
+    "nasbench101": (
+        "nasbench101.space:nasbench101",
+        "NAS-Bench-101 cells, 423,624 distinct architectures",
+    ),
     "nasbench201": ("nasbench201.space:nasbench201", "NAS-Bench-201 cells, 15,625 architectures"),
 }
 
