@@ -1,12 +1,54 @@
-"""Predictors of a candidate's figures, and proxies for them; none is registered yet."""
+"""Predictors of a candidate's rank or figures, encodings of architectures, and proxies.
+
+``get_predictor("pairwise-linear")`` gives a class by name. Nothing here imports torch or
+scikit-learn until a member that needs them is asked for.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from nas.core.registry import Registry
+from predictors.encodings import ENCODINGS
+from predictors.labels import Labels
+from predictors.proxies import PROXIES
 
-__all__ = ["PREDICTORS", "PROXIES"]
+if TYPE_CHECKING:
+    from predictors.base import Predictor
 
-PREDICTORS: Registry[Any] = Registry("predictor", "nas.predictors")
-PROXIES: Registry[Any] = Registry("proxy", "nas.proxies")
+__all__ = ["ENCODINGS", "PREDICTORS", "PROXIES", "Labels", "get_predictor", "list_predictors"]
+
+PREDICTORS: Registry[type[Predictor]] = Registry("predictor", "nas.predictors")
+"""All predictors; ``@PREDICTORS.register(name)`` adds one."""
+
+_TABLE = {
+    "pairwise-linear": (
+        "linear:PairwiseLinear",
+        "logistic loss over pairs, linear in the features; milliseconds",
+    ),
+    "pairwise-mlp": (
+        "mlp:PairwiseMlp",
+        "logistic loss over pairs, small networks averaged",
+    ),
+    "mlp": ("mlp:Mlp", "the same networks, squared error of values"),
+}
+
+for _name, (_target, _summary) in _TABLE.items():
+    PREDICTORS.add(_name, f"predictors.{_target}", _summary)
+
+
+def get_predictor(name: str) -> type[Predictor]:
+    """The class of a predictor.
+
+    Args:
+        name: One of ``list_predictors()``.
+
+    Raises:
+        PluginError: There is no predictor of that name; the message lists close ones.
+    """
+    return PREDICTORS.get(name)
+
+
+def list_predictors() -> list[str]:
+    """Names of all predictors, those of installed plug-ins included."""
+    return PREDICTORS.names()
