@@ -274,7 +274,8 @@ class RunConfig(Settings):
         recipe: Training settings (`nas.training.recipe.TrainingRecipe`).
         final: What follows the search.
         limits: Time and memory of an evaluation, and how many may fail.
-        evaluator: Registered evaluator.
+        evaluator: Registered evaluator, `NAME` or `NAME:ARGUMENT`, such as `table:FOLDER`.
+        evaluator_settings: Its own settings.
         budget: `50evaluations`, `300epochs`, `6h`, or None for the strategy's own end.
         seed: Governs everything.
         device: `auto`, `cpu`, `cuda` or `cuda:i`.
@@ -295,6 +296,7 @@ class RunConfig(Settings):
     final: FinalSettings = Field(default_factory=FinalSettings)
     limits: LimitSettings = Field(default_factory=LimitSettings)
     evaluator: str = "train"
+    evaluator_settings: Json = Field(default_factory=dict)
     budget: str | None = None
     seed: int = Field(0, ge=0, lt=2**63)
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$")

@@ -18,3 +18,6 @@ function of candidate, budget and seed that gives figures."""
 EVALUATORS.add(
     "train", "nas.evaluators.train:TrainEvaluator", "train the candidate on the run's data"
 )
+EVALUATORS.add(
+    "table", "nas.evaluators.table:TableEvaluator", "look figures up in a benchmark: table:FOLDER"
+)

@@ -159,7 +159,8 @@ def count_members() -> int:
         degree += there
         reached[target] |= there & reached[source]
     members = reached[_OUTPUT] & (degree <= LARGEST_EDGES)
-    return int(np.count_nonzero(members)) * len(OPERATIONS) ** len(INNER)
+    labels: int = len(OPERATIONS) ** len(INNER)
+    return int(np.count_nonzero(members)) * labels
 
 
 # -- many cells at once ---------------------------------------------------------------------------

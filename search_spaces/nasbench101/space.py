@@ -119,9 +119,13 @@ class NasBench101Space(Space):
             SpaceError: That is not a member.
         """
         mask = mask_of(matrix)
+        if mask.bit_count() > LARGEST_EDGES:
+            raise SpaceError(f"{mask.bit_count()} edges", f"a cell has at most {LARGEST_EDGES}")
+        if not connects(mask):
+            raise SpaceError("the cell's edges do not join input and output", "change the edges")
         names = [OPERATIONS[number] for number in ops] + [OPERATIONS[0]] * (len(INNER) - len(ops))
         edges = tuple(name for name in _NAMES if mask & _BIT[name])
-        return self.architecture({_CHOICE: edges, **dict(zip(_VERTICES, names, strict=True))})
+        return self._member({_CHOICE: edges, **dict(zip(_VERTICES, names, strict=True))})
 
     def canonical(self, architecture: Architecture) -> Architecture:
         """The member with the same cell whose inner vertices are numbered from 1; exact."""
@@ -159,10 +163,8 @@ class NasBench101Space(Space):
             raise SpaceError(f"not a cell of NAS-Bench-101: {text.strip()[:60]!r}", _HINT)
         digits = [int(digit) for digit in match[1]]
         matrix = [digits[row * count : (row + 1) * count] for row in range(count)]
-        if any(matrix[u][v] for u in range(count) for v in range(u + 1)):
+        if any(any(row[: number + 1]) for number, row in enumerate(matrix)):
             raise SpaceError("an edge of the cell does not go upwards", "number vertices in order")
-        if sum(digits) > LARGEST_EDGES:
-            raise SpaceError(f"{sum(digits)} edges", f"a cell has at most {LARGEST_EDGES}")
         return self.from_cell(matrix, [int(digit) for digit in match[2]])
 
     def format(self, architecture: Architecture) -> str:
@@ -173,7 +175,7 @@ class NasBench101Space(Space):
         return f"{adjacency}:{''.join(map(str, _operations(choices)))}"
 
     def graph(self, architecture: Architecture) -> nx.DiGraph:
-        """Return the benchmark's representative of the cell as a directed graph with the operations on vertices.
+        """Return the cell (see `cell`) as a directed graph with the operations on vertices.
 
         Nodes are ``cell/0`` to ``cell/(n-1)`` with ``op`` input, an operation, output, and
         ``cell``, the kind of cell.
