@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
 from nas.core.registry import Registry
@@ -40,7 +41,7 @@ for _name, (_target, _summary) in _TABLE.items():
 
 
 def get_space(name: str) -> Space:
-    """Make a space.
+    """The space of a name; the same one, with all it has worked out, whenever it is asked for.
 
     Args:
         name: One of ``list_spaces()``.
@@ -48,7 +49,12 @@ def get_space(name: str) -> Space:
     Raises:
         PluginError: There is no space of that name; the message lists close ones.
     """
-    return SPACES.get(name)()
+    return _made(SPACES.get(name))
+
+
+@cache
+def _made(factory: SpaceFactory) -> Space:
+    return factory()
 
 
 def list_spaces() -> list[str]:

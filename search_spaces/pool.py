@@ -161,6 +161,11 @@ class PooledSpace(Space):
         """As the whole space's."""
         return self.space.canonical(architecture)
 
+    def identity(self, architecture: Architecture) -> str:
+        """Id of the member of the pool that computes the same; else as the whole space's."""
+        place = self._place(architecture)
+        return self.space.identity(architecture) if place is None else self._pool[place].id
+
     def parse(self, text: str) -> Architecture:
         """Read the field's own notation; the result need not be in the pool."""
         return self.space.parse(text)

@@ -128,6 +128,14 @@ Data = Annotated[
         help="digits, cifar10[:FOLDER], images:FOLDER or npz:FILE [default: digits].",
         autocompletion=complete_data,
         show_default=False,
+Address = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="The Ray cluster of --executor ray [default: one on this machine].",
+        show_default=False,
+    ),
+]
     ),
 ]
 Seed = Annotated[

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nas.cli.options import (
+    Address,
     Data,
     Device,
     Json,
@@ -96,6 +97,7 @@ def command(
     ] = None,
     out: Annotated[
         Path | None,
+    address: Address = None,
         typer.Option(
             metavar="FOLDER", help="The run's folder [default: runs/NAME].", show_default=False
         ),
@@ -125,6 +127,7 @@ def command(
         "plugins": tuple(map(str, plugins)) if plugins else None,
     }
     request = Request(asked, config, tuple(sets or ()), out, dry_run, print_config)
+        "address": address,
     raise typer.Exit(search(request, Streams(json=json, quiet=quiet)))
 
 
@@ -219,7 +222,8 @@ def tell_plan(config: RunConfig, out: Path, streams: Streams) -> None:
         "data": config.data,
         "objectives": ", ".join(config.objectives),
         "device": f"{config.device}, {config.executor} executor, "
-        f"{words.number(config.workers, 'worker')}",
+        f"{words.number(config.workers, 'worker')}"
+        f"{f' at {config.address}' if config.address else ''}",
         "budget": config.budget or "the strategy's own end",
         "search": words.cost(cost["search"]) if cost["search"] else "not known beforehand",
         "then": words.cost(cost["final"]),

@@ -246,8 +246,10 @@ class LimitSettings(Settings):
     Attributes:
         timeout: Seconds an evaluation may take, trainings after the search included; None for
             no limit. One that takes longer has failed.
-        memory_mb: Resident megabytes of a worker process of the executor `processes`; None for
-            no limit. An evaluation that takes more has failed.
+        memory_mb: Resident megabytes of a worker process of the executors `processes` and `ray`;
+            None for no limit. An evaluation that takes more has failed.
+        attempts: How often a work is begun before the death of its worker is its failure.
+        per_device: Workers that may share a CUDA device when one is asked for by --device.
         first: The run ends if so many evaluations from its beginning on all failed.
         window: How many of the latest evaluations `rate` is about.
         rate: The run ends if more than this share of them failed; 1 for never.
@@ -257,6 +259,8 @@ class LimitSettings(Settings):
     memory_mb: float | None = Field(None, gt=0)
     first: int = Field(5, ge=1)
     window: int = Field(20, ge=1)
+    attempts: int = Field(2, ge=1, le=100)
+    per_device: int = Field(1, ge=1, le=64)
     rate: float = Field(0.5, ge=0, le=1)
 
 
@@ -279,10 +283,11 @@ class RunConfig(Settings):
         budget: `50evaluations`, `300epochs`, `6h`, or None for the strategy's own end.
         seed: Governs everything.
         device: `auto`, `cpu`, `cuda` or `cuda:i`.
-        executor: `serial` or `processes`.
+        executor: `serial`, `processes` or `ray`.
         workers: Parallel workers of the executor.
         plugins: Python files that register plug-ins.
     """
+        address: HOST:PORT of the cluster of the executor `ray`; None for one on this machine.
 
     space: str
     strategy: str
@@ -304,7 +309,10 @@ class RunConfig(Settings):
     workers: int = Field(1, ge=1, le=4096)
     plugins: tuple[str, ...] = ()
 
-    @field_validator("space", "strategy", "data", "budget", "executor", "evaluator", "plugins")
+    address: str | None = None
+    @field_validator(
+        "space", "strategy", "data", "budget", "executor", "address", "evaluator", "plugins"
+    )
     @classmethod
     def _writable(cls, value: Any) -> Any:
         plain(value)  # a folder's name may hold bytes that are no text: no file could name it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -132,6 +133,22 @@ class Space(ABC):
         The default recognises no equalities beyond identity.
         """
         return architecture
+
+    def identity(self, architecture: Architecture) -> str:
+        """Id of the representative: equal for members that compute the same function."""
+        return self.canonical(architecture).id
+
+    @cached_property
+    def distinct(self) -> Mapping[str, Architecture]:
+        """The first member of every kind by `identity`; made once, for spaces small enough.
+
+        Raises:
+            SpaceError: A choice is a real range.
+        """
+        found: dict[str, Architecture] = {}
+        for architecture in self.enumerate():
+            found.setdefault(self.identity(architecture), architecture)
+        return found
 
     def parse(self, text: str) -> Architecture:
         """Read the field's own notation.

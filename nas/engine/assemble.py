@@ -59,7 +59,7 @@ def assemble(config: RunConfig, evaluator: EvaluatorTarget | None = None) -> Pla
             spec=config.model_dump(mode="json"),
             sessions=dict(kind.sessions),
             plugins=config.plugins,
-            devices=devices(config.device, config.workers),
+            devices=devices(config),
             timeout=config.limits.timeout,
             memory_mb=config.limits.memory_mb,
         ),
@@ -73,6 +73,9 @@ def assemble(config: RunConfig, evaluator: EvaluatorTarget | None = None) -> Pla
 def expected_final(config: RunConfig) -> dict[str, float]:
     """Evaluations that follow a search for one architecture, and their epochs if known.
 
+            attempts=config.limits.attempts,
+            per_device=config.limits.per_device,
+            address=config.address or "",
     The random arm stops when it has spent what the search has, so these are upper limits.
     """
     final = config.final
@@ -88,9 +91,10 @@ def expected_final(config: RunConfig) -> dict[str, float]:
     return result
 
 
-def devices(device: str, workers: int) -> tuple[str, ...]:
+def devices(config: RunConfig) -> tuple[str, ...]:
     """Devices that workers share: all CUDA devices for several workers and "auto"."""
-    if device == "cpu":
+    device, workers = config.device, config.workers
+    if device == "cpu" or looking_up(config.evaluator) is not None:
         return ("cpu",)
     import torch
 
@@ -110,6 +114,8 @@ def _final(
 ) -> Callable[[Problem, np.random.Generator, Mapping[str, PhaseResult]], Conversation]:
     recipe = None
     if config.final.recipe:
+    if config.address is not None and device != "auto":
+        return ("cuda:0",)  # which one that is, its cluster decides
         recipe = Recipe(merge(config.recipe, config.final.recipe))
 
     def begin(

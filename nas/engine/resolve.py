@@ -38,9 +38,9 @@ from nas.core.objective import check_metrics, parse_objectives
 from nas.core.registry import close_matches, load_plugin
 from nas.core.space import Space
 from nas.engine.budget import Budget
-from nas.engine.executors import EXECUTORS
 from nas.engine.folder import OURS
-from nas.evaluators import EVALUATORS
+from nas.engine.placement import allow_sharing, check_executor
+from nas.evaluators import EVALUATORS, looking_up
 from nas.strategies import STRATEGIES
 from nas.training.data import DATASETS
 from nas.training.recipe import TrainingRecipe
@@ -84,8 +84,8 @@ def resolve(
 
     Args:
         asked: Fields of `RunConfig` given explicitly; None means not given. `settings` is
-            addressed as `--set` is: its keys `recipe`, `final`, `limits`, `network` and
-            `data_settings` go to the run.
+            addressed as `--set` is: its keys `recipe`, `final`, `limits`, `network`,
+            `data_settings` and `evaluator_settings` go to the run.
         file: A YAML file with fields of `RunConfig`, such as another run's `config.yaml`.
         assignments: Texts `KEY=VALUE` of `--set`.
 
@@ -99,29 +99,23 @@ def resolve(
     given = merge(merge(read_yaml(file) if file else {}, flags), addressed)
     given = merge(given, _address(parse_assignments(assignments), "--set"))
     given["plugins"] = load_plugins(given.get("plugins") or ())
+        ClusterError: The cluster, or the package to reach it with, is not there.
     space = _space(given)
     name = given.setdefault("strategy", default_strategy(space))
     STRATEGIES.summary(str(name))  # an unknown name is no reason to look for its presets
     scale = given.setdefault("preset", "quick")
-    defaults = _preset(str(name), scale, space)
-    return check(build_settings(RunConfig, merge(defaults, given)))
+    defaults = _preset(str(name), scale, space, evaluator)
+    return check(build_settings(RunConfig, allow_sharing(defaults, given)))
 
 
 def check(config: RunConfig) -> RunConfig:
     """`config` with the strategy's settings complete and the data's path absolute.
 
     Raises:
-        ConfigError, DataError, DeviceError: As `resolve`.
+        ConfigError, DataError, DeviceError, ClusterError: As `resolve`.
     """
     space = get_space(config.space)
     Budget.parse(config.budget)
-    if config.executor not in EXECUTORS:
-        EXECUTORS.summary(config.executor)  # raises, with close matches
-    if config.limits.memory_mb is not None and config.executor == "serial":
-        raise ConfigError(
-            "limits.memory_mb is set, but the executor 'serial' cannot limit memory",
-            "use --executor processes",
-        )
     _check_network(config.network, space, "network")
     for scale in config.final.scales:
         _check_network(scale, space, "final.scales")
@@ -130,8 +124,9 @@ def check(config: RunConfig) -> RunConfig:
     settings = _strategy_settings(config, space)
     data_settings = build_settings(DataSettings, config.data_settings, "data setting")
     data = locate_data(config.data)
-    _check_objectives(config)
-    check_device(config.device)
+    if config.address is None:  # else the devices are the cluster's
+        check_device(config.device)
+    check_executor(config)
     changes = {
         "settings": settings,
         "data": data,

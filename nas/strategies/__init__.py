@@ -29,3 +29,8 @@ STRATEGIES.add(
 STRATEGIES.add(
     "nsga2", "nas.strategies.nsga2:Nsga2", "evolution of a front by domination and crowding"
 )
+STRATEGIES.add(
+    "rank-nosh",
+    "nas.strategies.rank_nosh:RankNosh",
+    "a pyramid of training budgets, and a ranker that learns from pairs",
+)

@@ -9,9 +9,10 @@ published epochs to the digit and make the cost independent of the size of the b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 from math import ceil
 
 from nas.core.architecture import Candidate
@@ -27,20 +28,26 @@ class Climber:
         candidate: The candidate.
         number: In which it entered; breaks ties.
         level: The highest level it was sent to.
-        readings: Its outcomes, one for each level it has finished, lowest first.
+        readings: Its outcomes by level; levels below the one it entered on are missing.
         failed: A training of it failed; it stays where it is for good.
     """
 
     candidate: Candidate
     number: int
     level: int = 0
-    readings: list[Outcome] = field(default_factory=list)
+    readings: dict[int, Outcome] = field(default_factory=dict)
     failed: bool = False
 
     @property
     def waiting(self) -> bool:
         """Whether it has finished its level and could be sent higher."""
-        return not self.failed and len(self.readings) == self.level + 1
+        return not self.failed and self.level in self.readings
+
+    @property
+    def last(self) -> tuple[int, Outcome] | None:
+        """The highest level it has finished, and the reading there."""
+        level = max(self.readings, default=None)
+        return None if level is None else (level, self.readings[level])
 
 
 Order = Callable[[int, Sequence[Climber]], Sequence[Climber]]
@@ -60,7 +67,7 @@ class Pyramid:
     """
 
     def __init__(self, budgets: Sequence[float], ratio: float) -> None:
-        if not budgets or any(b <= a for a, b in zip(budgets, budgets[1:], strict=False)):
+        if not budgets or any(b <= a for a, b in pairwise(budgets)):
             raise ConfigError(f"levels are {list(budgets)}", "expected increasing epochs")
         if budgets[0] < 0 or budgets[-1] <= 0:
             raise ConfigError(f"levels are {list(budgets)}", "expected epochs above 0")
@@ -82,17 +89,18 @@ class Pyramid:
         """How many were ever sent to each level, running and failed ones included."""
         return tuple(self._reached)
 
-    def enter(self, candidate: Candidate) -> Climber:
-        """Send a newcomer to the lowest level.
+    def enter(self, candidate: Candidate, level: int = 0) -> Climber:
+        """Send a newcomer to the lowest level, or past levels that say nothing.
 
         Raises:
             ValueError: It is in the pyramid already.
         """
         if candidate.id in self.climbers:
             raise ValueError(f"candidate {candidate.id} is in the pyramid already")
-        climber = Climber(candidate, len(self.climbers))
+        climber = Climber(candidate, len(self.climbers), level)
         self.climbers[candidate.id] = climber
-        self._reached[0] += 1
+        for passed in range(level + 1):
+            self._reached[passed] += 1
         return climber
 
     def promote(self, climber: Climber) -> None:
@@ -109,7 +117,7 @@ class Pyramid:
     def record(self, climber: Climber, outcome: Outcome) -> None:
         """Take in what its training up to its level gave."""
         if outcome.ok:
-            climber.readings.append(outcome)
+            climber.readings[climber.level] = outcome
         else:
             climber.failed = True
 
@@ -141,7 +149,25 @@ class Pyramid:
 
     def on_level(self, level: int) -> list[Climber]:
         """Everyone with a reading of `level`, in order of entry."""
-        return [c for c in self.climbers.values() if len(c.readings) > level]
+        return [c for c in self.climbers.values() if level in c.readings]
+
+    def price(self, climber: Climber) -> float:
+        """Epochs of the training that brings it to its level, continued from the one before."""
+        last = climber.last
+        return self.budgets[climber.level] - (self.budgets[last[0]] if last else 0.0)
+
+    def outlook(self, count: int, level: int = 0) -> float:
+        """Epochs still to be paid once `count` more have entered on `level`.
+
+        Those that they, and all who are there already, will let climb are included.
+        """
+        due = count * self.budgets[level]
+        reached = [r + count * (i <= level) for i, r in enumerate(self._reached)]
+        for upper in range(1, self.top + 1):
+            climbing = max(0, ceil(self._ratio * reached[upper - 1]) - reached[upper])
+            reached[upper] += climbing
+            due += climbing * (self.budgets[upper] - self.budgets[upper - 1])
+        return due
 
     def cost(self, count: int, *, anew: bool = False) -> float:
         """Epochs of a pyramid into which `count` have entered.
@@ -163,8 +189,3 @@ class Pyramid:
         for _ in range(self.top):
             counts.append(ceil(self._ratio * counts[-1]))
         return counts
-
-
-def tops(climbers: Iterable[Climber]) -> list[Outcome]:
-    """The highest reading of each that has one."""
-    return [climber.readings[-1] for climber in climbers if climber.readings]
