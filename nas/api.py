@@ -22,9 +22,10 @@ from nas.engine.assemble import assemble
 from nas.engine.deliver import deliver
 from nas.engine.events import Event, Listener, Notice
 from nas.engine.loop import Conversation, Stage
+from nas.engine.placement import check_executor
 from nas.engine.records import Entry
 from nas.engine.resolve import check_out, resolve
-from nas.engine.run import Plan, Run
+from nas.engine.run import Plan, Run, read_config
 from nas.engine.story import Story
 from nas.export import painters
 from nas.monitors.fanout import FanOut
@@ -94,6 +95,7 @@ def resume(
     folder: str | Path,
     *,
     budget: str | None = None,
+    address: str | None = None,
     listeners: Sequence[Listener] = (),
     evaluator: EvaluatorFunction | None = None,
 ) -> Run:
@@ -102,13 +104,19 @@ def resume(
     Args:
         folder: The run's folder.
         budget: `+20epochs` adds to the search's budget, `300epochs` replaces it.
+        address: HOST:PORT of a Ray cluster to go on with, whatever the executor was before.
         listeners: Told of every event.
         evaluator: The function it was begun with, if it was one.
 
     Raises:
         NasError: There is no such run, it is running, or it failed.
     """
-    run = Run.resume(Path(folder), budget=budget)
+    config = None
+    if address is not None:
+        moved = {"executor": "ray", "address": address}
+        config = read_config(Path(folder)).model_copy(update=moved)
+        check_executor(config)
+    run = Run.resume(Path(folder), config=config, budget=budget)
     return _execute(run, assemble(run.config, evaluator), listeners)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nas.cli.options import Json, Quiet, RunFolder
+from nas.cli.options import Address, Json, Quiet, RunFolder
 from nas.cli.streams import Streams
 
 
@@ -21,14 +21,15 @@ def command(
             show_default=False,
         ),
     ] = None,
+    address: Address = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Go on with a run, however it was stopped."""
-    raise typer.Exit(resume(run, budget, Streams(json=json, quiet=quiet)))
+    raise typer.Exit(resume(run, budget, Streams(json=json, quiet=quiet), address))
 
 
-def resume(folder: Path, budget: str | None, streams: Streams) -> int:
+def resume(folder: Path, budget: str | None, streams: Streams, address: str | None = None) -> int:
     """Go on with a run and present its result; the exit code.
 
     Raises:
@@ -45,5 +46,7 @@ def resume(folder: Path, budget: str | None, streams: Streams) -> int:
 
     streams.note(f"going on with {folder}")
     return run_and_present(
-        lambda listeners: api.resume(folder, budget=budget, listeners=listeners), folder, streams
+        lambda listeners: api.resume(folder, budget=budget, address=address, listeners=listeners),
+        folder,
+        streams,
     )

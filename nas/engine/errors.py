@@ -9,6 +9,12 @@ class RunFailed(NasError):  # noqa: N818 - said of the run
     """The run cannot go on (exit code 1); what it has is stored, and it can be resumed."""
 
 
+class ClusterError(NasError):
+    """A cluster, or the package to reach it with, is not there (exit code 4)."""
+
+    exit_code = 4
+
+
 class StrategyError(NasError):
     """A strategy broke the rules of its generator."""
 
@@ -22,7 +28,7 @@ class TimeUp(Exception):  # noqa: N818 - a limit, not a mistake
 
 
 _KINDS: dict[str, type[NasError]] = {
-    kind.__name__: kind for kind in (ConfigError, DataError, PluginError, StoreError)
+    kind.__name__: kind for kind in (ClusterError, ConfigError, DataError, PluginError, StoreError)
 }
 
 

@@ -125,7 +125,7 @@ def unwritable(path: Path, error: OSError) -> StoreError:
     return StoreError(f"cannot write {path}: {reason}", "choose another --out folder")
 
 
-MOVABLE: Final = frozenset({"executor", "workers", "device", "budget", "limits"})
+MOVABLE: Final = frozenset({"executor", "workers", "address", "device", "budget", "limits"})
 """Settings that may change between a run and its resumption."""
 
 

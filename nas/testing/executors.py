@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from nas.core.architecture import Candidate
 from nas.core.errors import CandidateError, Interrupted
 from nas.core.problem import Problem
 from nas.core.protocols import Context, Reply
@@ -23,7 +24,10 @@ from nas.testing.replay import Trial, log_of, same_result
 from nas.testing.toys import toy_figures, toy_problem
 
 OK, DIES_ONCE, DIES, HANGS, RAISES, FAILS, NAN = 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0
-"""Budgets by which `Accidents` knows what is to happen."""
+"""Budgets by which `Accidents` and `careless` know what is to happen."""
+
+TEXT, LACKS, NOTHING, DEAF = 8.0, 9.0, 10.0, 11.0
+"""The same, of `careless` only."""
 
 
 class Accidents:
@@ -62,6 +66,24 @@ class Accidents:
             return False
         mark.touch()
         return True
+
+
+def careless(
+    candidate: Candidate, budget: float | None, seed: int
+) -> dict[str, float | str] | None:
+    """A function as people write them, with every mistake by its budget."""
+    figures: dict[str, float | str] = {**toy_figures(candidate, budget, seed)}
+    if budget == RAISES:
+        raise ZeroDivisionError("division by nothing")
+    if budget == NAN:
+        figures["error"] = float("nan")
+    if budget == TEXT:
+        figures["error"] = "small"
+    if budget == LACKS:
+        del figures["params"]
+    while budget == DEAF:
+        time.sleep(0.01)
+    return None if budget == NOTHING else figures
 
 
 class Script(Strategy):
@@ -126,6 +148,44 @@ def check_executor(
     _check_accidents(results[0][0].extra, isolated)
     if not same_result(results[1][0], results[2][0]) or results[1][1] != results[2][1]:
         raise AssertionError("the executor's outcomes differ from the serial one's")
+
+
+def check_function(make: Callable[[], Executor], timeout: float = 0.3) -> None:
+    """Check that every mistake of a plain function is its candidate's failure, and nothing else.
+
+    Args:
+        make: Makes a new executor, with little patience after a time-out.
+        timeout: Seconds that evaluations get, for the one that takes for ever.
+
+    Raises:
+        AssertionError: A mistake had another consequence.
+    """
+    hints = {
+        OK: "",
+        RAISES: "ZeroDivisionError: division by nothing",
+        NAN: "figure 'error' is nan",
+        TEXT: "figure 'error' is 'small'",
+        LACKS: "not 'params'",
+        NOTHING: "expected a mapping",
+        DEAF: f"timed out after {timeout:g} s",
+    }
+    script = (*hints, OK)
+    setup = Setup(
+        evaluator="nas.testing.executors:careless",
+        spec={"seed": 3, "objectives": ["error", "params"]},
+        timeout=timeout,
+    )
+    with tempfile.TemporaryDirectory(prefix="nas-") as name:
+        trial = Trial(Script(script), toy_problem(), setup, executor=make)
+        extra = trial.begin(Path(name)).extra
+        stored = log_of(Path(name))
+    evaluations = [row for row in stored if row[2].get("candidate")]
+    if len(evaluations) != len(script):
+        raise AssertionError(f"{len(evaluations)} of {len(script)} evaluations are stored")
+    told = zip(script, extra["status"][6:], extra["errors"][6:], strict=True)
+    for what, status, error in told:
+        if status != ("failed" if hints[what] else "ok") or hints[what] not in error:
+            raise AssertionError(f"{status}, {error!r}; expected something about {hints[what]!r}")
 
 
 def _check_accidents(extra: Mapping[str, Any], isolated: bool) -> None:

@@ -29,6 +29,9 @@ class Setup:
         threads: CPU threads torch may use in each worker; None for the executor's choice.
         timeout: Seconds an evaluation may take; None for no limit.
         memory_mb: Resident megabytes a worker process may take; None for no limit.
+        attempts: How often a work is begun before the death of its worker is its failure.
+        per_device: Workers that may share a CUDA device, where the executor gives devices out.
+        address: HOST:PORT of the cluster that works are sent to; empty for this machine.
         preload: Modules to import once before workers are forked; None for torch if it seems
             to be used.
     """
@@ -43,6 +46,9 @@ class Setup:
     threads: int | None = None
     timeout: float | None = None
     memory_mb: float | None = None
+    attempts: int = 2
+    per_device: int = 1
+    address: str = ""
     preload: tuple[str, ...] | None = None
 
 

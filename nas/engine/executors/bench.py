@@ -1,6 +1,6 @@
 """A worker's bench: the evaluator, the sessions it holds, and how a job is done.
 
-Both executors use it, so a job is done alike in this process and in another.
+All executors use it, so a job is done alike in this process and in any other.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from nas.core.registry import load_plugin
 from nas.core.work import Call, Evaluate, Spent
 from nas.engine.checkpoints import CheckpointError, check_file, new_name, scratch_folder, seal
 from nas.engine.executors.base import Job, Report, Setup
+from nas.engine.executors.deaths import timed_out
 from nas.engine.records import Checkpoint, dump, not_finite
 from nas.engine.seeds import GlobalChance, derive
 from nas.engine.tables import EVALUATORS, SESSIONS, resolve
@@ -115,7 +116,7 @@ class Bench:
                 report = self._evaluate(job, job.work, context)
         except Interrupted:
             if late() and not self._halted():
-                report = _failed(job, f"timed out after {limit:g} s")
+                report = _failed(job, timed_out(limit or 0.0))
             else:
                 report = Report(job.id, "interrupted")
         except Exception as error:  # whatever training code raises is about this job

@@ -18,21 +18,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from typing import Any, Final
 
 from nas.core.errors import ConfigError
-from nas.core.work import Call, Evaluate, Spent
+from nas.core.work import Call, Evaluate
 from nas.engine.executors.base import Job, Message, Report, Said, Setup, Warned
+from nas.engine.executors.deaths import PATIENCE, died, failure, out_of_memory, timed_out
 from nas.engine.executors.threads import fair_share
 from nas.engine.executors.worker import main
 from nas.engine.records import dump
 
-ATTEMPTS: Final = 2
-"""How often a job is begun before the death of its worker is its failure."""
-
-PATIENCE: Final = 5.0
-"""Seconds beyond its time-out that a job gets to stop by itself before it is killed."""
+STARTS: Final = 2
+"""How often a worker is started for a job before it is said that workers cannot start."""
 
 
 @dataclass
@@ -47,6 +44,7 @@ class _Slot:
     job: Job | None = None
     begun: float = 0.0
     attempts: int = 0
+    stillborn: int = 0  # processes that died, one after another, before they could begin
     verdict: str = ""  # why we killed it, if we did
     sessions: set[str] = field(default_factory=set)
 
@@ -73,7 +71,7 @@ class ProcessExecutor:
 
     def start(self, setup: Setup, overdue: Callable[[], bool]) -> None:
         """Start no process yet; each starts with its first job."""
-        self._setup = replace(setup, evaluator=_importable(setup.evaluator))
+        self._setup = replace(setup, evaluator=importable(setup.evaluator))
         preload = setup.preload
         if preload is None:
             preload = ("torch",) if _uses_torch(setup) else ()
@@ -154,7 +152,7 @@ class ProcessExecutor:
 
     def _hear(self, slot: _Slot, data: Mapping[str, Any]) -> list[Message]:
         if data["kind"] == "ready":
-            slot.ready, slot.begun = True, time.monotonic()
+            slot.ready, slot.begun, slot.stillborn = True, time.monotonic(), 0
             return []
         if data["kind"] == "said":
             return [Said(data["job"], data["topic"], data["payload"])]
@@ -181,10 +179,14 @@ class ProcessExecutor:
         if process is None or job is None:
             return []
         how = _describe(code)
+        seconds = time.monotonic() - slot.begun
         if verdict:
             slot.job = None
-            return [_failure(job, verdict, slot)]
-        if not was_ready and slot.attempts >= ATTEMPTS:
+            return [failure(job, verdict, seconds)]
+        if not was_ready:  # no fault of the job's
+            slot.attempts -= 1
+            slot.stillborn += 1
+        if slot.stillborn >= STARTS:
             slot.job = None
             return [
                 Report(
@@ -196,9 +198,9 @@ class ProcessExecutor:
                     kind="ConfigError",
                 )
             ]
-        if slot.attempts >= ATTEMPTS:
+        if slot.attempts >= self._setup.attempts:
             slot.job = None
-            return [_failure(job, f"the worker process died {ATTEMPTS} times ({how})", slot)]
+            return [failure(job, died(slot.attempts, how), seconds)]
         self._begin(slot)
         return [Warned(f"worker {slot.number} died ({how}); its work is tried once more")]
 
@@ -209,11 +211,9 @@ class ProcessExecutor:
         if setup.timeout is not None and isinstance(slot.job.work, Evaluate):
             over = time.monotonic() - slot.begun - setup.timeout
             if over > self._patience:
-                slot.verdict = f"timed out after {setup.timeout:g} s"
-        if setup.memory_mb is not None:
-            used = resident_mb(process.pid)
-            if used > setup.memory_mb:
-                slot.verdict = f"out of memory: {used:.0f} MB of {setup.memory_mb:g} MB allowed"
+                slot.verdict = timed_out(setup.timeout)
+        if setup.memory_mb is not None and not slot.verdict:
+            slot.verdict = out_of_memory(process.pid, setup.memory_mb)
         if slot.verdict:
             process.kill()
 
@@ -255,16 +255,6 @@ def _release(slot: _Slot) -> int | None:
     return code
 
 
-def _failure(job: Job, error: str, slot: _Slot) -> Report:
-    """Evaluations fail; a call cannot, because its strategy could not go on without it."""
-    seconds = time.monotonic() - slot.begun
-    if isinstance(job.work, Call):
-        message = f"session {job.work.session!r} in {job.work.method!r}: {error}"
-        return Report(job.id, "fatal", error=message, hint="resume the run to try again")
-    spent = Spent(float(job.work.budget or 0.0), 1, seconds)
-    return Report(job.id, "failed", error=error, spent=spent.to_dict())
-
-
 def _describe(code: int | None) -> str:
     if code is None or code >= 0:
         return f"exit code {code}"
@@ -275,16 +265,7 @@ def _describe(code: int | None) -> str:
     return f"killed by {name}{', out of memory?' if name == 'SIGKILL' else ''}"
 
 
-def resident_mb(pid: int | None) -> float:
-    """Megabytes of memory that a process has now; 0 where that cannot be told."""
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    except (OSError, ValueError, IndexError):
-        return 0.0
-    return pages * 4096 / 1e6
-
-
-def _importable(target: Any) -> str:
+def importable(target: Any) -> str:
     """The "module:function" under which workers find a callable.
 
     Raises:
