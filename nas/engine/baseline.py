@@ -9,6 +9,7 @@ from typing import Any
 
 from nas.core.canonical import canonical_json
 from nas.core.work import Evaluate
+from nas.engine.baseline_searches import against_searches
 from nas.engine.records import Entry
 from nas.measure.comparison import paired, sentence
 from nas.strategies.finale import FOUND, RANDOM
@@ -21,11 +22,16 @@ MUCH_LESS = 0.9
 def baseline(history: Sequence[Entry]) -> Mapping[str, Any]:
     """What a result says of it, under "baseline"; nothing if there was no random arm.
 
+    Where many random searches were made, as on a table, it is with these (`against_searches`).
+
     Trainings are paired by scale and seed. Where several architectures were found, random search
     has as many, and of either arm the best by validation error over all its trainings stands for
     it. The interval is about these two architectures: it holds the chance of their trainings,
     not that of the searches.
     """
+    searches = against_searches(history)
+    if searches:
+        return searches
     final = [
         e
         for e in history

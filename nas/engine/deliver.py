@@ -14,7 +14,7 @@ from nas.engine.records import Entry
 from nas.engine.report_data import report_data
 from nas.engine.results import compared
 from nas.engine.run import Run
-from nas.evaluators import WEIGHTS
+from nas.evaluators import WEIGHTS, looking_up
 from nas.export import ExportRequest, ExportResult, export
 from nas.export.front_picture import Dot
 from nas.export.picture_files import write_front_png
@@ -60,9 +60,14 @@ def export_best(run: Run, best: Entry) -> tuple[list[dict[str, Any]], list[str]]
     folder = run.folder / BEST
     folder.mkdir(exist_ok=True)
     request = best_request(run, best)
-    written, notices = [], []
+    written: list[dict[str, Any]] = []
+    notices: list[str] = []
+    wanted = {"json", "svg"}
+    if looking_up(run.config.evaluator) is not None:
+        wanted.add("python")
+        notices.append(f"{BEST}/model.py has no weights: its figures were looked up, not trained")
     for form, name in FORMS:
-        if form not in ("json", "svg") and request.weights is None:
+        if form not in wanted and request.weights is None:
             continue
         try:
             result = export(form, replace(request, out=folder / name))
@@ -84,6 +89,10 @@ def best_request(run: Run, best: Entry) -> ExportRequest:
     candidate = best.candidate
     scale = {**config.network, **candidate.scale}
     weights = weights_of(run, candidate.id)
+    table = looking_up(config.evaluator)
+    if table is not None:
+        classes = table.view(config).classes
+        return ExportRequest(candidate.architecture, Path(), scale, num_classes=classes)
     if config.evaluator != "train":
         return ExportRequest(candidate.architecture, Path(), scale)
     data = load_data(config.data, config.seed, **config.data_settings)

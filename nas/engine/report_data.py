@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from nas.core.config import RunConfig
-from nas.core.errors import UnsupportedError
+from nas.core.errors import NasError, UnsupportedError
 from nas.core.work import Call, Evaluate
 from nas.engine.baseline import baseline
 from nas.engine.records import Entry
 from nas.engine.results import compared
 from nas.engine.run import Run
 from nas.engine.story import announced, labels, point_of
+from nas.engine.tables import coverage_of, data_of
+from nas.evaluators import looking_up
 from nas.export.report import ReportData, comparison_of
 from nas.strategies.finale import FOUND
 from search_spaces import get_space
@@ -33,7 +35,7 @@ def report_data(run: Run, exports: Sequence[Mapping[str, Any]] = ()) -> ReportDa
         status=str(status.get("status", "done")),
         space=config.space,
         strategy=config.strategy,
-        data=config.data,
+        data=_told(config, data_of, config.data),
         seed=config.seed,
         created=time.strftime("%Y-%m-%d %H:%M", time.localtime(status.get("created", 0))),
         best=None if best is None else _best(best),
@@ -174,8 +176,20 @@ def _seeds(history: Sequence[Entry]) -> list[dict[str, Any]]:
     ]
 
 
+def _told(config: RunConfig, about: Callable[[RunConfig], str], otherwise: str) -> str:
+    """What is to be said of a table; of one that has moved since, what else is known."""
+    try:
+        return about(config)
+    except NasError:
+        return otherwise
+
+
 def data_note(config: RunConfig) -> str:
     """What a reader must know of the data."""
+    if looking_up(config.evaluator) is not None:
+        coverage = _told(config, coverage_of, "")
+        text = "Nothing was trained: all figures were looked up in a published table."
+        return f"{text} {coverage[:1].upper()}{coverage[1:]}." if coverage else text
     if config.data == "digits":
         return (
             "The data are scikit-learn's 1,797 digits of 8x8 pixels: enough to see everything "

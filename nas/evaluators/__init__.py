@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from nas.core.registry import Registry
 
-__all__ = ["EVALUATORS", "WEIGHTS"]
+__all__ = ["EVALUATORS", "WEIGHTS", "looking_up"]
 
 WEIGHTS: Final = "weights.safetensors"
 """Name, in a work's scratch folder, of the weights of a training for the final report."""
@@ -21,3 +21,20 @@ EVALUATORS.add(
 EVALUATORS.add(
     "table", "nas.evaluators.table:TableEvaluator", "look figures up in a benchmark: table:FOLDER"
 )
+
+
+def looking_up(evaluator: str) -> Any | None:
+    """The class of an evaluator that looks figures up instead of training; None for any other.
+
+    Such a class has `check(config, levels)`, which says what is wrong before any work and gives
+    fields of the configuration to be changed, and `view(config)`, what a run sees: `pool`,
+    `budgets`, `largest`, `tested`, `words`, `coverage` (see `nas.evaluators.table.TableView`).
+
+    Args:
+        evaluator: As in the configuration, "NAME" or "NAME:ARGUMENT".
+    """
+    name = evaluator.partition(":")[0]
+    if name == "train" or name not in EVALUATORS:
+        return None
+    member = EVALUATORS.get(name)
+    return member if hasattr(member, "check") and hasattr(member, "view") else None

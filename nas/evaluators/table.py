@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
+from nas.core.architecture import Candidate
 from nas.core.config import RunConfig, Settings, build_settings
 from nas.core.errors import CandidateError, ConfigError, UnsupportedError
 from nas.core.objective import Objective, parse_objectives
@@ -26,6 +27,10 @@ from search_spaces.pool import PooledSpace
 __all__ = ["TableEvaluator", "TableSettings", "TableView", "view_of"]
 
 DEVICE_METRICS: Final = ("latency_ms", "energy_j")
+
+
+CLASSES: Final = {"cifar10": 10, "cifar100": 100}
+"""Data set to its number of classes."""
 
 
 class TableSettings(Settings):
@@ -81,8 +86,49 @@ class TableView:
     @cached_property
     def reports(self) -> tuple[str, ...]:
         """Names of the figures a search gets."""
-        named = [c.metric for c in self.table.columns(self.dataset) if c.metric != "test_error"]
+        columns = self.table.columns(self.dataset)
+        named = [c.metric for c in columns if c.metric != "test_error" and not c.proxy]
         return tuple(dict.fromkeys((*named, "epochs", *self.devices)))
+
+    @cached_property
+    def untrained(self) -> Mapping[str, Values]:
+        """Figures ``(rows,)`` that are known without training, by metric."""
+        columns = [c for c in self.table.columns(self.dataset) if c.budget is None]
+        return {**{c.metric: self.table.figures[c.name] for c in columns}, **self.devices}
+
+    def free(self, candidate: Candidate) -> dict[str, float]:
+        """Figures of a candidate that are known without training.
+
+        Raises:
+            CandidateError: The table does not hold the candidate, or one of its figures.
+        """
+        row = self.row(candidate)
+        figures = {metric: float(values[row]) for metric, values in self.untrained.items()}
+        unknown = next((metric for metric, value in figures.items() if value != value), None)
+        if unknown is not None:
+            raise CandidateError(f"the table has no {unknown} of {candidate.architecture.id}")
+        return figures
+
+    def row(self, candidate: Candidate) -> int:
+        """Number of the candidate's row.
+
+        Raises:
+            CandidateError: The table does not hold it.
+        """
+        if candidate.recipe is not None or candidate.scale:
+            raise CandidateError("a table knows neither recipes nor scales but its own")
+        known = self._rows.get(candidate.id)
+        if known is None:
+            known = self.table.row(candidate.architecture)
+            if known is None:
+                name = self.table.benchmark.name
+                raise CandidateError(f"{candidate.architecture.id} is not in the table {name}")
+            self._rows[candidate.id] = known
+        return known
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {}
 
     @cached_property
     def known(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -100,6 +146,11 @@ class TableView:
         members = self.table.architectures
         kept = [members[number] for number in np.flatnonzero(self.known)]
         return PooledSpace(self.table.space, kept)
+
+    @property
+    def classes(self) -> int:
+        """Number of classes of the data."""
+        return CLASSES[self.dataset]
 
     @property
     def words(self) -> str:
@@ -141,7 +192,6 @@ class TableEvaluator:
         spec: The run's configuration (`RunConfig.model_dump`).
 
     Attributes:
-        view: What the run sees of the table.
         reports: Names of the figures it gives.
 
     Raises:
@@ -152,22 +202,26 @@ class TableEvaluator:
 
     def __init__(self, spec: Mapping[str, Any]) -> None:
         config = build_settings(RunConfig, spec)
-        self.view = view_of(config)
-        self.reports = self.view.reports
+        self._view = view_of(config)
+        self.reports = self._view.reports
         self._anew = _settings(config).charge == "anew"
 
     def evaluate(self, work: Evaluate, context: Context) -> Reply:
         """Look the candidate up; a work on the test split costs nothing and gives `test_error`.
 
+        A budget of 0 gives for nothing what is known without training.
+
         Raises:
             CandidateError: The table does not hold the candidate, or one of its figures.
             ConfigError: The table has no such budget, or no test figures.
         """
-        view = self.view
+        view = self._view
         budget = view.largest if work.budget is None else work.budget
+        if budget == 0:
+            return Reply(view.free(work.candidate))
         if budget not in view.budgets:
             raise ConfigError(*_no_budget(view, budget))
-        row = self._row(work)
+        row = view.row(work.candidate)
         figures = {metric: self._figure(metric, budget, row) for metric in view.reports}
         if work.split == "test":
             if view.values("test_error", budget) is None:
@@ -178,20 +232,10 @@ class TableEvaluator:
         since = 0.0 if self._anew or work.since is None else work.since
         return Reply(figures, spent=Spent(epochs=max(0.0, budget - since)))
 
-    def _row(self, work: Evaluate) -> int:
-        candidate, view = work.candidate, self.view
-        if candidate.recipe is not None or candidate.scale:
-            raise CandidateError("a table knows neither recipes nor scales but its own")
-        row = view.table.row(candidate.architecture)
-        if row is None:
-            name = view.table.benchmark.name
-            raise CandidateError(f"{candidate.architecture.id} is not in the table {name}")
-        return row
-
     def _figure(self, metric: str, budget: float, row: int) -> float:
         if metric == "epochs":
             return budget
-        values = self.view.values(metric, budget)
+        values = self._view.values(metric, budget)
         value = float("nan") if values is None else float(values[row])
         if value != value:
             raise CandidateError(f"the table has no {metric} of this architecture")
@@ -225,7 +269,7 @@ class TableEvaluator:
                 "leave it out",
             )
         for level in levels:
-            if level not in view.budgets:
+            if level != 0 and level not in view.budgets:
                 raise ConfigError(*_no_budget(view, level))
         for objective in parse_objectives(config.objectives):
             _check_objective(view, objective)
@@ -234,6 +278,11 @@ class TableEvaluator:
         if settings["latency_file"] is not None:
             settings["latency_file"] = str(Path(settings["latency_file"]).expanduser().resolve())
         return {"evaluator": f"table:{_folder(config).resolve()}", "evaluator_settings": settings}
+
+    @classmethod
+    def view(cls, config: RunConfig) -> TableView:
+        """What a run with this configuration sees."""
+        return view_of(config)
 
 
 def view_of(config: RunConfig) -> TableView:

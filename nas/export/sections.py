@@ -129,7 +129,7 @@ def comparison_of(baseline: Mapping[str, Any]) -> dict[str, Any]:
     """
     turned = {"low": baseline.get("high"), "high": baseline.get("low")}
     search, random = baseline.get("search_macs"), baseline.get("random_macs")
-    cost = ""
+    cost = str(baseline.get("cost", ""))
     if search and random:
         cost = (
             f"The search cost {short(float(search), 'macs')} multiply-adds"
@@ -144,7 +144,8 @@ def comparison_of(baseline: Mapping[str, Any]) -> dict[str, Any]:
         "confidence": baseline.get("confidence", 0.95),
         **{name: -float(value) for name, value in turned.items() if value is not None},
         "cost": cost,
-        "method": (
+        "method": baseline.get("method")
+        or (
             "Trained alike, paired by scale and seed; Student's t interval of the pairs. It is "
             "about these two architectures: searches with other seeds would give others."
         ),

@@ -73,6 +73,27 @@ def paired(
     )
 
 
+def mean_interval(
+    values: Sequence[float], confidence: float = CONFIDENCE
+) -> tuple[float, float, float]:
+    """Mean of a sample and both ends of Student's t interval of it; equal ends for one value.
+
+    Raises:
+        ValueError: There is no value.
+    """
+    if not values:
+        raise ValueError("no values, no mean")
+    from scipy import stats
+
+    count = len(values)
+    mean = math.fsum(values) / count
+    if count == 1 or len(set(values)) == 1:
+        return mean, mean, mean
+    variance = math.fsum((value - mean) ** 2 for value in values) / (count - 1)
+    half = float(stats.t.ppf(0.5 + confidence / 2, count - 1)) * math.sqrt(variance / count)
+    return mean, mean - half, mean + half
+
+
 def sentence(result: Comparison, found: str, other: str) -> str:
     """One sentence on test errors in percent, e.g. for the end of a run."""
     points = 100 * result.difference

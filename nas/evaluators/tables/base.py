@@ -27,6 +27,7 @@ class Column:
         unit: The file's number times this is the figure (the accuracy, for errors).
         dataset: Which data it is about; empty for all.
         budget: Epochs trained; None if that does not matter.
+        proxy: A score of the untrained network: no figure of an evaluation, but known for free.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Column:
     unit: float = 1.0
     dataset: str = ""
     budget: float | None = None
+    proxy: bool = False
 
     @property
     def accuracy(self) -> bool:
