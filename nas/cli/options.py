@@ -41,6 +41,13 @@ def complete_data(incomplete: str) -> Hints:
     yield from _rows(DATASETS, incomplete)
 
 
+def complete_evaluator(incomplete: str) -> Hints:
+    """Names of evaluators; a path after the colon is the shell's business."""
+    from nas.evaluators import EVALUATORS
+
+    yield from _rows(EVALUATORS, incomplete)
+
+
 def complete_executor(incomplete: str) -> Hints:
     """Names of executors."""
     from nas.engine.executors import EXECUTORS
@@ -121,13 +128,6 @@ Device = Annotated[
         metavar="auto|cpu|cuda[:i]", help="Where to compute [default: auto].", show_default=False
     ),
 ]
-Data = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME[:PATH]",
-        help="digits, cifar10[:FOLDER], images:FOLDER or npz:FILE [default: digits].",
-        autocompletion=complete_data,
-        show_default=False,
 Address = Annotated[
     str | None,
     typer.Option(
@@ -136,6 +136,23 @@ Address = Annotated[
         show_default=False,
     ),
 ]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME[:PATH]",
+        help="digits, cifar10[:FOLDER], images:FOLDER or npz:FILE [default: digits].",
+        autocompletion=complete_data,
+        show_default=False,
+    ),
+]
+EvaluatorOption = Annotated[
+    str | None,
+    typer.Option(
+        "--evaluator",
+        metavar="NAME[:ARGUMENT]",
+        help="Who works out figures: train, table:FOLDER or module:function [default: train].",
+        autocompletion=complete_evaluator,
+        show_default=False,
     ),
 ]
 Seed = Annotated[

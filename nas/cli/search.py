@@ -12,6 +12,7 @@ from nas.cli.options import (
     Address,
     Data,
     Device,
+    EvaluatorOption,
     Json,
     Plugins,
     Quiet,
@@ -48,6 +49,7 @@ def command(
         ),
     ] = None,
     data: Data = None,
+    evaluator: EvaluatorOption = None,
     objectives: Annotated[
         list[str] | None,
         typer.Option(
@@ -86,7 +88,7 @@ def command(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="serial or processes [default: serial].",
+            help="serial, processes or ray [default: serial].",
             autocompletion=complete_executor,
             show_default=False,
         ),
@@ -95,9 +97,9 @@ def command(
         int | None,
         typer.Option(help="Parallel workers [default: 1].", min=1, show_default=False),
     ] = None,
+    address: Address = None,
     out: Annotated[
         Path | None,
-    address: Address = None,
         typer.Option(
             metavar="FOLDER", help="The run's folder [default: runs/NAME].", show_default=False
         ),
@@ -117,6 +119,7 @@ def command(
         "space": space,
         "strategy": strategy,
         "data": data,
+        "evaluator": evaluator,
         "objectives": tuple(objectives) if objectives else None,
         "preset": scale,
         "budget": budget,
@@ -124,10 +127,10 @@ def command(
         "device": device,
         "executor": executor,
         "workers": workers,
+        "address": address,
         "plugins": tuple(map(str, plugins)) if plugins else None,
     }
     request = Request(asked, config, tuple(sets or ()), out, dry_run, print_config)
-        "address": address,
     raise typer.Exit(search(request, Streams(json=json, quiet=quiet)))
 
 
@@ -159,6 +162,7 @@ def search(request: Request, streams: Streams) -> int:
         NasError: The request is wrong, or the run failed.
     """
     from nas.engine.resolve import check_out, default_out, resolve
+    from nas.engine.tables import coverage_of
 
     config = resolve(request.asked, file=request.file, assignments=request.assignments)
     if request.print_config:
@@ -173,6 +177,9 @@ def search(request: Request, streams: Streams) -> int:
         tell_plan(config, out, streams)
         return 0
     streams.note(headline(config, out))
+    coverage = coverage_of(config)
+    if coverage:
+        streams.note(coverage)
     return execute(config, out, streams)
 
 
@@ -188,10 +195,12 @@ def execute(config: RunConfig, out: Path, streams: Streams) -> int:
 
 def headline(config: RunConfig, out: Path) -> str:
     """What was chosen and, where that is only a quick look, how to get more; one line."""
+    from nas.engine.tables import data_of
+
     objectives = ", ".join(config.objectives)
     budget = f", at most {config.budget}" if config.budget else ""
     return (
-        f"searching {config.space} by {config.strategy} on {config.data}"
+        f"searching {config.space} by {config.strategy} on {data_of(config)}"
         f" ({config.preset} preset, {objectives}, seed {config.seed}{budget}) in {out}"
         f"{real_thing(config)}"
     )
@@ -199,7 +208,9 @@ def headline(config: RunConfig, out: Path) -> str:
 
 def real_thing(config: RunConfig) -> str:
     """How to get more than a quick look, as the end of a line; empty if this is more already."""
-    if config.preset != "quick":
+    from nas.evaluators import looking_up
+
+    if config.preset != "quick" or looking_up(config.evaluator) is not None:
         return ""
     data = "" if config.data != "digits" else " --data images:FOLDER"
     return f"; for the real thing:{data} --scale default (or paper)"
@@ -209,6 +220,7 @@ def tell_plan(config: RunConfig, out: Path, streams: Streams) -> None:
     """Say what a search would do: strategy, data, cost, output."""
     from nas.cli import words
     from nas.cli.plan import expected
+    from nas.engine.tables import coverage_of, data_of
 
     cost = expected(config)
     if streams.json:
@@ -219,7 +231,7 @@ def tell_plan(config: RunConfig, out: Path, streams: Streams) -> None:
     rows = {
         "space": config.space,
         "strategy": f"{config.strategy}, {config.preset} preset",
-        "data": config.data,
+        "data": data_of(config),
         "objectives": ", ".join(config.objectives),
         "device": f"{config.device}, {config.executor} executor, "
         f"{words.number(config.workers, 'worker')}"
@@ -231,4 +243,7 @@ def tell_plan(config: RunConfig, out: Path, streams: Streams) -> None:
     }
     for name, text in rows.items():
         streams.line(f"{name:<10} {text}")
+    coverage = coverage_of(config)
+    if coverage:
+        streams.note(coverage)
     streams.note("nothing was done; all settings: the same with --print-config")

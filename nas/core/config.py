@@ -229,6 +229,7 @@ class FinalSettings(Settings):
             pick is trained alike on the same seeds.
         random_epochs: Epochs of each short training of the random arm.
         random_limit: At most that many random candidates, however much compute was spent.
+        random_searches: On a table: random searches, each with the epochs of the search.
     """
 
     scales: tuple[dict[str, int | float | bool], ...] = ()
@@ -238,6 +239,7 @@ class FinalSettings(Settings):
     random_arm: bool = True
     random_epochs: int = Field(5, ge=1)
     random_limit: int = Field(64, ge=1)
+    random_searches: int = Field(20, ge=2, le=1000)
 
 
 class LimitSettings(Settings):
@@ -257,10 +259,10 @@ class LimitSettings(Settings):
 
     timeout: float | None = Field(None, gt=0)
     memory_mb: float | None = Field(None, gt=0)
-    first: int = Field(5, ge=1)
-    window: int = Field(20, ge=1)
     attempts: int = Field(2, ge=1, le=100)
     per_device: int = Field(1, ge=1, le=64)
+    first: int = Field(5, ge=1)
+    window: int = Field(20, ge=1)
     rate: float = Field(0.5, ge=0, le=1)
 
 
@@ -285,9 +287,9 @@ class RunConfig(Settings):
         device: `auto`, `cpu`, `cuda` or `cuda:i`.
         executor: `serial`, `processes` or `ray`.
         workers: Parallel workers of the executor.
+        address: HOST:PORT of the cluster of the executor `ray`; None for one on this machine.
         plugins: Python files that register plug-ins.
     """
-        address: HOST:PORT of the cluster of the executor `ray`; None for one on this machine.
 
     space: str
     strategy: str
@@ -307,9 +309,9 @@ class RunConfig(Settings):
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:[0-9]+)?)$")
     executor: str = "serial"
     workers: int = Field(1, ge=1, le=4096)
+    address: str | None = None
     plugins: tuple[str, ...] = ()
 
-    address: str | None = None
     @field_validator(
         "space", "strategy", "data", "budget", "executor", "address", "evaluator", "plugins"
     )

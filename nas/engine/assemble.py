@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from nas.core.config import LimitSettings, RunConfig, merge
 from nas.core.front import Front, Point
 from nas.core.objective import parse_objectives
 from nas.core.problem import Problem
+from nas.core.space import Space
 from nas.core.work import Outcome
 from nas.engine.baseline import baseline
 from nas.engine.budget import Budget
@@ -19,8 +21,10 @@ from nas.engine.executors.base import EvaluatorTarget, Setup
 from nas.engine.failures import FailureWatch
 from nas.engine.loop import Conversation, PhaseResult, Stage
 from nas.engine.run import Plan
+from nas.evaluators import looking_up
 from nas.strategies import STRATEGIES
 from nas.strategies.finale import finale
+from nas.strategies.finale_table import Reading, draws_of, table_finale
 from search_spaces import get_space
 
 SEARCH: Final = "search"
@@ -37,10 +41,15 @@ def assemble(config: RunConfig, evaluator: EvaluatorTarget | None = None) -> Pla
         evaluator: A callable instead of the configuration's evaluator; it knows no test split
             and no scales, so nothing is trained in full afterwards.
     """
-    space = get_space(config.space)
+    table = looking_up(config.evaluator) if evaluator is None else None
+    view = None if table is None else table.view(config)
+    space: Space = get_space(config.space)
     kind = STRATEGIES.get(config.strategy)
     strategy = kind(config.settings)
     problem = Problem(space, parse_objectives(config.objectives), config.network)
+    if view is not None:
+        space = view.pool or space
+        problem = replace(problem, space=space, free=view.free)
     stages = [
         Stage(
             SEARCH,
@@ -51,6 +60,8 @@ def assemble(config: RunConfig, evaluator: EvaluatorTarget | None = None) -> Pla
     ]
     if evaluator is None and config.evaluator == "train":
         stages.append(Stage(FINAL, _final(config), expected=expected_final(config)))
+    if view is not None:
+        stages.append(Stage(FINAL, _final_reading(config, view), expected=expected_final(config)))
     return Plan(
         problem,
         stages,
@@ -62,6 +73,9 @@ def assemble(config: RunConfig, evaluator: EvaluatorTarget | None = None) -> Pla
             devices=devices(config),
             timeout=config.limits.timeout,
             memory_mb=config.limits.memory_mb,
+            attempts=config.limits.attempts,
+            per_device=config.limits.per_device,
+            address=config.address or "",
         ),
         config.executor,
         config.workers,
@@ -73,12 +87,16 @@ def assemble(config: RunConfig, evaluator: EvaluatorTarget | None = None) -> Pla
 def expected_final(config: RunConfig) -> dict[str, float]:
     """Evaluations that follow a search for one architecture, and their epochs if known.
 
-            attempts=config.limits.attempts,
-            per_device=config.limits.per_device,
-            address=config.address or "",
     The random arm stops when it has spent what the search has, so these are upper limits.
     """
     final = config.final
+    table = looking_up(config.evaluator)
+    if table is not None:
+        epochs = Budget.parse(config.budget).epochs
+        if epochs is None or not final.random_arm:
+            return {}
+        draws = draws_of(epochs, table.view(config).largest)
+        return {"evaluations": float(final.random_searches * (draws + 1))}
     arms = 2 if final.random_arm else 1
     trainings = arms * final.seeds * max(1, len(final.scales))
     epochs = final.epochs or config.recipe.get("epochs")
@@ -96,6 +114,8 @@ def devices(config: RunConfig) -> tuple[str, ...]:
     device, workers = config.device, config.workers
     if device == "cpu" or looking_up(config.evaluator) is not None:
         return ("cpu",)
+    if config.address is not None and device != "auto":
+        return ("cuda:0",)  # which one that is, its cluster decides
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -114,8 +134,6 @@ def _final(
 ) -> Callable[[Problem, np.random.Generator, Mapping[str, PhaseResult]], Conversation]:
     recipe = None
     if config.final.recipe:
-    if config.address is not None and device != "auto":
-        return ("cuda:0",)  # which one that is, its cluster decides
         recipe = Recipe(merge(config.recipe, config.final.recipe))
 
     def begin(
@@ -132,13 +150,51 @@ def _final(
     return begin
 
 
+def _final_reading(
+    config: RunConfig, view: Any
+) -> Callable[[Problem, np.random.Generator, Mapping[str, PhaseResult]], Conversation]:
+    """What follows a search on a table: no training, and the whole front, its pick first."""
+    reading = Reading(view.largest, "test" if view.tested else "validation")
+
+    def begin(
+        problem: Problem, rng: np.random.Generator, before: Mapping[str, PhaseResult]
+    ) -> Conversation:
+        search = before[SEARCH]
+        found = search.found
+        if found is None:
+            found = _best(problem, search.outcomes, most=None)
+        if not found:
+            return _nothing()
+        order = _order(problem, search.outcomes)
+        last = len(order)
+        picks = sorted(found, key=lambda candidate: order.get(candidate.id, last))
+        return table_finale(problem, picks, search.spent.epochs, config.final, rng, reading)
+
+    return begin
+
+
+def _order(problem: Problem, outcomes: Sequence[Outcome]) -> dict[str, int]:
+    """Candidate's id to its place among what was evaluated at the largest budget, best first."""
+    alive = [outcome for outcome in outcomes if outcome.ok]
+    largest = max((outcome.budget or 0.0 for outcome in alive), default=0.0)
+    ranked = sorted(
+        (outcome for outcome in alive if (outcome.budget or 0.0) == largest), key=problem.rank_key
+    )
+    order: dict[str, int] = {}
+    for outcome in ranked:
+        order.setdefault(outcome.candidate.id, len(order))
+    return order
+
+
 def _nothing() -> Conversation:
     return
     yield
 
 
-def _best(problem: Problem, outcomes: Sequence[Outcome]) -> tuple[Candidate, ...]:
-    """The front of what was evaluated at the largest budget."""
+def _best(
+    problem: Problem, outcomes: Sequence[Outcome], most: int | None = LARGEST_FOUND
+) -> tuple[Candidate, ...]:
+    """The front of what was evaluated at the largest budget, at most so many of it."""
     alive = [outcome for outcome in outcomes if outcome.ok]
     largest = max((outcome.budget or 0.0 for outcome in alive), default=0.0)
     front = Front(problem.objectives)
@@ -148,4 +204,4 @@ def _best(problem: Problem, outcomes: Sequence[Outcome]) -> tuple[Candidate, ...
     found: dict[Architecture, Candidate] = {}
     for point in front.points:
         found.setdefault(point.candidate.architecture, point.candidate)
-    return tuple(found.values())[:LARGEST_FOUND]
+    return tuple(found.values())[:most]

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Final
 from uuid import uuid4
@@ -30,6 +32,7 @@ from nas.core.errors import (
     ConfigError,
     DataError,
     NasError,
+    PluginError,
     SpaceError,
     StoreError,
     UnsupportedError,
@@ -47,11 +50,17 @@ from nas.training.recipe import TrainingRecipe
 from search_spaces import get_space
 from search_spaces.scale import read_scale
 
-SECTIONS: Final = ("recipe", "final", "limits", "network", "data_settings")
+SECTIONS: Final = (
+    *("recipe", "final", "limits", "network", "data_settings"),
+    "evaluator_settings",
+)
 """First parts of `--set` keys that address the run; all others are the strategy's settings."""
 
 SCALES: Final = ("quick", "default", "paper")
 BY_SPACE: Final = "by_space"
+BY_EVALUATOR: Final = "by_evaluator"
+LEVELS: Final = frozenset({"levels", "min_epochs", "max_epochs"})
+"""Settings by which a strategy is told its budgets."""
 
 
 class DeviceError(NasError):
@@ -93,15 +102,16 @@ def resolve(
         ConfigError: Something is unknown, of the wrong type, out of range or does not fit.
         DataError: The data is not there.
         DeviceError: The device is not there.
+        ClusterError: The cluster, or the package to reach it with, is not there.
     """
     flags = {key: value for key, value in asked.items() if value is not None}
     addressed = _address(flags.pop("settings", {}), "settings")
     given = merge(merge(read_yaml(file) if file else {}, flags), addressed)
     given = merge(given, _address(parse_assignments(assignments), "--set"))
     given["plugins"] = load_plugins(given.get("plugins") or ())
-        ClusterError: The cluster, or the package to reach it with, is not there.
     space = _space(given)
-    name = given.setdefault("strategy", default_strategy(space))
+    evaluator = str(given.get("evaluator") or "train")
+    name = given.setdefault("strategy", default_strategy(space, evaluator))
     STRATEGIES.summary(str(name))  # an unknown name is no reason to look for its presets
     scale = given.setdefault("preset", "quick")
     defaults = _preset(str(name), scale, space, evaluator)
@@ -122,12 +132,14 @@ def check(config: RunConfig) -> RunConfig:
     TrainingRecipe.from_settings(config.recipe)
     TrainingRecipe.from_settings(merge(config.recipe, config.final.recipe))
     settings = _strategy_settings(config, space)
+    evaluating = _check_evaluator(config, settings)
     data_settings = build_settings(DataSettings, config.data_settings, "data setting")
     data = locate_data(config.data)
     if config.address is None:  # else the devices are the cluster's
         check_device(config.device)
     check_executor(config)
     changes = {
+        **evaluating,
         "settings": settings,
         "data": data,
         "data_settings": data_settings.model_dump(exclude_none=True),
@@ -135,9 +147,10 @@ def check(config: RunConfig) -> RunConfig:
     return config.model_copy(update=changes)
 
 
-def default_strategy(space: Space) -> str:
-    """`darts` for a space with a supernet, else one that samples."""
-    return "darts" if has_supernet(space) else "regularized-evolution"
+def default_strategy(space: Space, evaluator: str = "train") -> str:
+    """`darts` for a space with a supernet, else (and on a table) one that samples."""
+    trains = looking_up(evaluator) is None
+    return "darts" if trains and has_supernet(space) else "regularized-evolution"
 
 
 def has_supernet(space: Space) -> bool:
@@ -278,13 +291,16 @@ def _space(given: Mapping[str, Any]) -> Space:
     return get_space(str(name))
 
 
-def _preset(strategy: str, scale: Any, space: Space) -> dict[str, Any]:
-    """The preset's values, those for this space on top."""
+def _preset(strategy: str, scale: Any, space: Space, evaluator: str) -> dict[str, Any]:
+    """The preset's values, those for this space on top; on a table only those for tables."""
     if scale not in SCALES:
         hint = close_matches(str(scale), SCALES)
         raise ConfigError(f"unknown scale {scale!r}", hint)
     values = preset(strategy, scale)
     special = values.pop(BY_SPACE, {})
+    looked_up = values.pop(BY_EVALUATOR, {})
+    if looking_up(evaluator) is not None:  # the rest is about training
+        return dict(looked_up.get(evaluator.partition(":")[0], {}))
     for pattern, over in special.items():
         if fnmatchcase(space.name, pattern):
             values = merge(values, over)
@@ -292,11 +308,12 @@ def _preset(strategy: str, scale: Any, space: Space) -> dict[str, Any]:
 
 
 def _fitting(values: dict[str, Any], space: Space) -> dict[str, Any]:
-    """A preset without the macro settings that the space does not have, such as a user's."""
-    known = space.scale
+    """A preset without macro settings that the space has not, none smaller than it can build."""
+    known, least = space.scale, least_scale(space)
 
     def fit(scale: Mapping[str, Any]) -> dict[str, Any]:
-        return {key: value for key, value in scale.items() if key in known}
+        there = {key: value for key, value in scale.items() if key in known}
+        return {key: max(value, least.get(key, value)) for key, value in there.items()}
 
     final = dict(values.get("final", {}))
     scales = [fit(scale) for scale in final.get("scales", ())]
@@ -304,9 +321,14 @@ def _fitting(values: dict[str, Any], space: Space) -> dict[str, Any]:
     return {**values, "network": fit(values.get("network", {})), "final": final}
 
 
+def least_scale(space: Space) -> Mapping[str, int]:
+    """The smallest macro settings that the space can build, where it is not 1 (its `least`)."""
+    return getattr(space, "least", {})
+
+
 def _check_network(network: Mapping[str, Any], space: Space, what: str) -> None:
     try:
-        read_scale(space.scale, network, {})
+        read_scale(space.scale, network, least_scale(space))
     except SpaceError as error:
         raise ConfigError(f"{what} of {space.name}: {error.message}", error.hint) from None
 
@@ -322,10 +344,43 @@ def _strategy_settings(config: RunConfig, space: Space) -> dict[str, Any]:
     return model.model_dump(mode="json")
 
 
+def _check_evaluator(config: RunConfig, settings: dict[str, Any]) -> dict[str, Any]:
+    """Refuse what the evaluator cannot give; what it wants changed in the configuration.
+
+    An evaluator that looks figures up has budgets of its own: a strategy whose `epochs` are left
+    to the recipe gets the largest of them, one whose `levels` are not given gets all.
+    """
+    member = looking_up(config.evaluator)
+    if member is None:
+        if config.evaluator_settings:
+            key = next(iter(config.evaluator_settings))
+            name = config.evaluator.partition(":")[0]
+            raise ConfigError(f"evaluator {name!r} has no setting {key!r}", "leave it out")
+        _check_objectives(config)
+        return {}
+    kind = STRATEGIES.get(config.strategy)
+    if kind.sessions:
+        raise UnsupportedError(
+            f"strategy {config.strategy!r} trains a supernet, and a table only looks figures up",
+            "use one that samples, e.g. --strategy regularized-evolution",
+        )
+    changes: dict[str, Any] = member.check(config)
+    if "epochs" in settings and settings["epochs"] is None:
+        settings["epochs"] = member.view(config).largest
+    if "levels" in settings and not LEVELS & config.settings.keys():
+        settings["levels"] = list(member.view(config).budgets)
+    member.check(config, kind(settings).levels())
+    return changes
+
+
 def _check_objectives(config: RunConfig) -> None:
     """Refuse objectives that the evaluator does not report."""
     name, colon, _ = config.evaluator.partition(":")
     if colon and name not in EVALUATORS:  # "module:function": reports whatever it likes
+        root = name.partition(".")[0]
+        if root not in sys.modules and find_spec(root) is None:
+            hint = close_matches(name, EVALUATORS.names())
+            raise PluginError(f"{name!r} is no evaluator and no module", hint)
         return
     member = EVALUATORS.get(name)
     reported = getattr(member, "reports", None)  # a plain function declares nothing
