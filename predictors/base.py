@@ -34,7 +34,7 @@ class PredictorSettings(SettingsModel):
         encoding: Names of encodings joined by ``+``, see `predictors.encodings`.
     """
 
-    encoding: str = Field(default="features+onehot", min_length=1)
+    encoding: str = Field(default="features", min_length=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,10 +44,12 @@ class Batch:
     Attributes:
         architectures: The architectures.
         vectors: Standardised encodings and statistics ``(n, width)``.
+        extra: The statistics as they were given ``(n, k)``.
     """
 
     architectures: Sequence[Architecture]
     vectors: Floats
+    extra: Floats
 
 
 class Predictor(ABC):
@@ -117,7 +119,7 @@ class Predictor(ABC):
         vectors = self._inputs.learn(members, table[known])
         self._informed = len(np.unique(told.ranks())) > 1
         if self._informed:
-            self._learn(Batch(members, vectors), told)
+            self._learn(Batch(members, vectors, table[known]), told)
         return self
 
     def rank(self, architectures: Sequence[Architecture], extra: ArrayLike | None = None) -> Floats:
@@ -142,7 +144,7 @@ class Predictor(ABC):
         if not self._informed or not len(architectures):
             return Prediction(np.zeros(len(architectures)), np.zeros(len(architectures)))
         vectors = self._inputs(architectures, table)
-        return self._expect(Batch(architectures, vectors))
+        return self._expect(Batch(architectures, vectors, table))
 
     def score(
         self,

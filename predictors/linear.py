@@ -37,7 +37,7 @@ class LinearSettings(PairwiseSettings):
         l2: Penalty on the squared weights, against the mean loss of a pair; above 0.
     """
 
-    l2: float = Field(default=0.01, gt=0)
+    l2: float = Field(default=0.03, gt=0)
 
 
 class PairwiseLinear(Predictor):

@@ -30,8 +30,8 @@ class NetworkSettings(PredictorSettings):
 
     members: int = Field(default=5, ge=1)
     hidden: tuple[int, ...] = (64, 64)
-    steps: int = Field(default=150, ge=1)
-    learning_rate: float = Field(default=0.005, gt=0)
+    steps: int = Field(default=100, ge=1)
+    learning_rate: float = Field(default=0.01, gt=0)
     weight_decay: float = Field(default=0.1, ge=0)
     dropout: float = Field(default=0.0, ge=0, lt=1)
 

@@ -8,6 +8,7 @@ large one. Vertices between which nothing flows are not seen.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +64,7 @@ def _cell_features(graphs: Graphs, read: Reader) -> Floats:
     reads = np.any(contracted & graphs.inputs[:, :, None], axis=1)
     feeds = np.any(contracted & graphs.outputs[:, None, :], axis=2)
     paths, through = _paths(graphs, is_op)
+    only = _only(graphs, is_op)
     degrees = graphs.edges.sum(1), graphs.edges.sum(2)
     whole = [
         (graphs.operations != ABSENT).sum(1),
@@ -78,6 +80,7 @@ def _cell_features(graphs: Graphs, read: Reader) -> Floats:
             (reads[:, :, None] & is_op).sum(1),
             (feeds[:, :, None] & is_op).sum(1),
             np.log1p(through),
+            only,
             several.reshape(count, names * names),
             np.stack(whole, 1),
         ],
@@ -108,6 +111,25 @@ def _along_paths(graphs: Graphs, is_op: NDArray[np.bool_]) -> tuple[Floats, Floa
     most = np.where(at_output, high, -np.inf).max(1)
     fewest = np.where(at_output, low, np.inf).min(1)
     return np.where(np.isfinite(most), most, 0.0), np.where(np.isfinite(fewest), fewest, size + 1.0)
+
+
+def _only(graphs: Graphs, is_op: NDArray[np.bool_]) -> Floats:
+    """Longest path through no operations but one or two given ones ``(n, subsets)``.
+
+    One is added, so that 0 is no such path and 1 a direct one.
+    """
+    names = range(is_op.shape[2])
+    subsets = [*combinations(names, 1), *combinations(names, 2)]
+    other = np.stack([is_op.any(2) & ~is_op[:, :, list(s)].any(2) for s in subsets], 2)
+    weight = np.where(other, -np.inf, is_op.any(2)[:, :, None].astype(np.float64))
+    far = np.where(graphs.inputs[:, :, None], weight, -np.inf)
+    for vertex in range(is_op.shape[1]):
+        entering = graphs.edges[:, :, vertex, None]
+        if entering.any():
+            best = np.where(entering, far, -np.inf).max(1) + weight[:, vertex]
+            far[:, vertex] = np.maximum(far[:, vertex], best)
+    longest = np.where(graphs.outputs[:, :, None], far, -np.inf).max(1) + 1
+    return np.where(np.isfinite(longest), longest, 0.0)
 
 
 def _between_operations(graphs: Graphs) -> NDArray[np.bool_]:
