@@ -75,6 +75,8 @@ def graded(members: Sequence[Member], confidence: float = 0.0) -> list[tuple[Mem
     """As `ordered`, each member with its front and its crowding distance."""
     if not members:
         return []
+    # Which of two equal points is called crowded depends on their places.
+    members = sorted(members, key=lambda member: member.key)
     costs = np.array([member.costs for member in members], dtype=np.float64)
     violations = np.array([member.violation for member in members], dtype=np.float64)
     if confidence > 0.0:

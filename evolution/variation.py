@@ -56,6 +56,7 @@ class Variation:
         self._known: set[str] = set()
         self._left: list[Candidate] | None = None
         self._exhausted = False
+        self._size = problem.space.size
 
     @property
     def exhausted(self) -> bool:
@@ -89,18 +90,25 @@ class Variation:
         """A candidate one mutation away, or more if those are known; None if none is left."""
         return self.propose(lambda: self._problem.mutate(parent, self._rng))
 
-    def child(
+    def cross(
         self, first: Candidate, second: Candidate, crossover: float, mutation: float
-    ) -> Candidate | None:
-        """A candidate of two parents; None if none is left.
+    ) -> Candidate:
+        """A child of two parents, which may be known.
 
         Args:
             first: One parent.
             second: The other one.
             crossover: Probability that choices of both are mixed; otherwise it begins as `first`.
-            mutation: Expected number of mutations.
+            mutation: Expected number of mutations (Poisson).
         """
-        return self.propose(lambda: self._cross(first, second, crossover, mutation))
+        problem, rng = self._problem, self._rng
+        child = first
+        if crossover > 0 and rng.random() < crossover:
+            child = problem.crossover(first, second, rng)
+        if self._movable():
+            for _ in range(rng.poisson(mutation)):
+                child = problem.mutate(child, rng)
+        return child
 
     def propose(self, draw: Callable[[], Candidate]) -> Candidate | None:
         """A new candidate, drawn by `draw` if that gives one; None if none is left."""
@@ -119,27 +127,14 @@ class Variation:
                 return candidate
         return self._fresh()
 
-    def _cross(
-        self, first: Candidate, second: Candidate, crossover: float, mutation: float
-    ) -> Candidate:
-        problem, rng = self._problem, self._rng
-        child = first
-        if crossover > 0 and rng.random() < crossover:
-            child = problem.crossover(first, second, rng)
-        if self._movable():
-            for _ in range(rng.poisson(mutation)):
-                child = problem.mutate(child, rng)
-        return child
-
     def _random(self) -> Candidate:
         return self._problem.candidate(self._problem.space.sample(self._rng))
 
     def _movable(self) -> bool:
-        return self._problem.space.size != 1
+        return self._size != 1
 
     def _fresh(self) -> Candidate | None:
-        size = self._problem.space.size
-        small = size is not None and size <= ENUMERABLE
+        small = self._size is not None and self._size <= ENUMERABLE
         if self._left is None:
             for _ in range(SAMPLES if small else LAST_SAMPLES):
                 candidate = self._random()

@@ -34,8 +34,8 @@ class Nsga2Settings(Settings):
         population: Number of candidates that survive.
         offspring: Children between two selections; None for as many as survive (as published),
             1 for steady state.
-        crossover: Probability that a child mixes two parents.
-        mutation: Expected number of mutated choices of a child.
+        crossover: Probability that a child mixes two parents (published: 0.9).
+        mutation: Expected number of mutated choices of a child (published: 1).
         parallel: Candidates being evaluated at any time; None for whole generations (as
             published), at whose end workers wait for the last one.
         repeats: Evaluations of each candidate, with the seeds 0, 1, ...; 1 leaves the seed to
@@ -48,8 +48,8 @@ class Nsga2Settings(Settings):
 
     population: int = Field(50, ge=2, le=100_000)
     offspring: int | None = Field(None, ge=1, le=100_000)
-    crossover: float = Field(0.9, ge=0, le=1)
-    mutation: float = Field(1.0, ge=0)
+    crossover: float = Field(0.5, ge=0, le=1)
+    mutation: float = Field(0.5, ge=0)
     parallel: int | None = Field(None, ge=1, le=4096)
     repeats: int = Field(1, ge=1, le=100)
     confidence: float = Field(0.9, ge=0, lt=1)
@@ -147,12 +147,16 @@ class Nsga2(Strategy):
     def _child(
         self, variation: Variation, alive: Sequence[Member], rng: np.random.Generator
     ) -> Candidate | None:
-        """A child of two winners of tournaments between two."""
+        """A child of two winners of tournaments between two; other parents if it is known."""
         s = self.settings
-        # They lie in the order of their merit, so the better of two has the smaller place.
-        places = rng.integers(len(alive), size=(2, 2)).min(axis=1)
-        first, second = (alive[place].candidate for place in places)
-        return variation.child(first, second, s.crossover, s.mutation)
+
+        def draw() -> Candidate:
+            # They lie in the order of their merit, so the better of two has the smaller place.
+            a, b, c, d = rng.integers(len(alive), size=4).tolist()
+            first, second = alive[min(a, b)].candidate, alive[min(c, d)].candidate
+            return variation.cross(first, second, s.crossover, s.mutation)
+
+        return variation.propose(draw)
 
     def _found(self, alive: Sequence[Member]) -> list[Candidate] | None:
         """What repeated measurement could not tell from the best; None to let figures decide."""
