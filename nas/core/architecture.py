@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
-from nas.core.canonical import canonical_json, content_id, frozen, plain
+from nas.core.canonical import canonical_json, content_id, frozen, frozen_id, plain
 from nas.core.choices import Value
 from nas.core.errors import ConfigError, SpaceError
 
@@ -39,7 +39,7 @@ class Architecture:
     @cached_property
     def id(self) -> str:
         """Hash of space and choices: sixteen hexadecimal digits, equal in every process."""
-        return content_id({"space": self.space, "choices": self.choices})
+        return frozen_id({"space": self.space, "choices": self.choices})
 
     def to_dict(self) -> dict[str, Any]:
         """The content of `architecture.json`."""

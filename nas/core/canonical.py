@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 JSON: TypeAlias = (
     "Mapping[str, JSON] | Sequence[JSON] | str | int | float | bool | None"  # as read and written
@@ -20,6 +20,9 @@ JSON: TypeAlias = (
 ID_DIGITS = 16
 MAX_DEPTH = 64
 """How deep data may be nested; deeper data is hostile or a mistake, and would exhaust the stack."""
+_ENCODER: Final = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False, default=dict
+)
 MAX_INT_BITS = 1024
 """Longer whole numbers are refused: neither text nor floats can be made of them safely."""
 
@@ -48,15 +51,19 @@ def frozen(value: Any) -> Any:
 
 
 def _plain(value: Any, depth: int) -> Any:
-    if isinstance(value, Mapping):
-        return {_key(key): _plain(item, _deeper(depth)) for key, item in value.items()}
+    if type(value) is str:  # most of what there is; asking for an abstract class is slow
+        return value if value.isascii() else _text(value)
+    if isinstance(value, dict | Mapping):
+        below = _deeper(depth, value)
+        return {_key(key): _plain(item, below) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item, _deeper(depth)) for item in value]
+        below = _deeper(depth, value)
+        return [_plain(item, below) for item in value]
     return _scalar(value)
 
 
-def _deeper(depth: int) -> int:
-    if depth == 0:
+def _deeper(depth: int, value: Sized) -> int:
+    if depth == 0 and len(value):
         raise ValueError("data nested too deeply")
     return depth - 1
 
@@ -101,11 +108,14 @@ def _frozen(value: Any) -> Any:
 
 def canonical_json(value: Any) -> str:
     """The one text of `value` (see `plain` for what may be in it)."""
-    return json.dumps(
-        plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
-    )
+    return _ENCODER.encode(plain(value))
 
 
 def content_id(value: Any) -> str:
     """Sixteen hexadecimal digits (64 bits) of SHA-256 of the canonical JSON."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:ID_DIGITS]
+
+
+def frozen_id(value: Mapping[str, Any]) -> str:
+    """As `content_id` for what is made of `frozen` parts, which need no second look."""
+    return hashlib.sha256(_ENCODER.encode(value).encode()).hexdigest()[:ID_DIGITS]
