@@ -14,6 +14,9 @@ from search_spaces.scale import read_scale
 
 InputShape = tuple[int, int, int]
 
+PLAIN = frozenset({"", "input", "sum", "output"})
+"""What a node may be that only adds up what enters it."""
+
 
 @dataclass(frozen=True)
 class Size:
@@ -101,7 +104,8 @@ def cells(space: Space, architecture: Architecture) -> list[str]:
         if op == "concat":
             lines.append(f"{name} = concatenation of {', '.join(terms)}")
         elif entering:
-            lines.append(f"{name} = {' + '.join(terms) or 'nothing'}")
+            text = " + ".join(terms) or "nothing"
+            lines.append(f"{name} = {text if op in PLAIN else f'{op}({text})'}")
     result: list[str] = []
     for group, lines in groups.items():
         result.append({"": "graph", "cell": "cell"}.get(group, f"{group} cell"))

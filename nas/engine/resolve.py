@@ -352,11 +352,11 @@ def _check_evaluator(config: RunConfig, settings: dict[str, Any]) -> dict[str, A
     """
     member = looking_up(config.evaluator)
     if member is None:
+        _check_objectives(config)
         if config.evaluator_settings:
             key = next(iter(config.evaluator_settings))
             name = config.evaluator.partition(":")[0]
             raise ConfigError(f"evaluator {name!r} has no setting {key!r}", "leave it out")
-        _check_objectives(config)
         return {}
     kind = STRATEGIES.get(config.strategy)
     if kind.sessions:

@@ -52,12 +52,14 @@ class Extra:
     Attributes:
         folder: Where it lies by default, beside the table's folder.
         file: Its name.
+        key_columns: Columns that `key` reads.
         key: Row to key, as in the table.
         columns: Device to the columns that it has, (name, metric, unit) each.
     """
 
     folder: str
     file: str
+    key_columns: tuple[str, ...]
     key: Callable[[Row], str]
     columns: Mapping[str, Sequence[tuple[str, str, float]]]
 
@@ -72,6 +74,7 @@ class Benchmark:
         rows: How many rows it has.
         space: Registered space of its architectures.
         columns: What is read of it.
+        key_columns: Columns that `row_key` reads.
         row_key: Key of a row; a ValueError says what is wrong with it.
         row_architecture: The architecture of a row.
         key: Key of an architecture.
@@ -87,6 +90,7 @@ class Benchmark:
     rows: int
     space: str
     columns: tuple[Column, ...]
+    key_columns: tuple[str, ...]
     row_key: Callable[[Row], str]
     row_architecture: Callable[[Space, Row], Architecture]
     key: Callable[[Space, Architecture], str]

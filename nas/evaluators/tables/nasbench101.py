@@ -46,6 +46,7 @@ NASBENCH101: Final = Benchmark(
         ),
         Column("params", "params", 227_274, 49_979_274),
     ),
+    key_columns=("hash",),
     row_key=_row_key,
     row_architecture=_row_architecture,
     key=_key,

@@ -72,6 +72,7 @@ NASBENCH201: Final = Benchmark(
         Column("flops_c100_M", "macs", 1.0, 1e4, 1e6, dataset="cifar100"),
         Column("zen_c100", "zen", -1e9, 1e9, dataset="cifar100", proxy=True),
     ),
+    key_columns=("ops",),
     row_key=_row_key,
     row_architecture=_row_architecture,
     key=_key,
@@ -80,6 +81,7 @@ NASBENCH201: Final = Benchmark(
     extra=Extra(
         folder="nb201_latency",
         file="nb201_latency.csv.gz",
+        key_columns=("ops",),
         key=_row_key,
         columns={
             **{

@@ -6,7 +6,7 @@ import csv
 import gzip
 import io
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -18,6 +18,7 @@ from nas.core.architecture import Architecture
 from nas.core.errors import DataError, SpaceError
 from nas.core.space import Space
 from nas.evaluators.tables import BENCHMARKS, Benchmark, Column
+from nas.evaluators.tables.base import Row
 from search_spaces import get_space
 
 __all__ = ["Table", "read_devices", "read_table"]
@@ -86,6 +87,8 @@ class Table:
             raise _wrong(
                 self._path, f"row {number + 1} is no member of {self.space.name}: {error.message}"
             ) from None
+        except KeyError as error:
+            raise _wrong(self._path, f"it has no column {error.args[0]!r}") from None
 
     @property
     def _path(self) -> Path:
@@ -160,10 +163,8 @@ def _stamp(path: Path) -> tuple[int, int]:
 @lru_cache(maxsize=8)
 def _read(benchmark: Benchmark, path: Path, size: int, changed: int) -> Table:
     lines = _lines(path)
-    lacking = [c.name for c in benchmark.columns if c.name not in lines]
-    if lacking:
-        raise _wrong(path, f"it has no column {lacking[0]!r}")
-    rows = _keys(path, lines, benchmark)
+    _require(path, lines, [*benchmark.key_columns, *(c.name for c in benchmark.columns)])
+    rows = _keys(path, lines, benchmark.rows, benchmark.key_columns, benchmark.row_key)
     figures = {c.name: _figures(path, lines[c.name], c) for c in benchmark.columns}
     text = {name: texts for name, texts in lines.items() if name not in figures}
     table = Table(benchmark, path.parent, rows, figures, text)
@@ -179,10 +180,8 @@ def _read_extra(
     assert extra is not None
     lines = _lines(path)
     columns = [column for group in extra.columns.values() for column in group]
-    for name, _, _ in columns:
-        if name not in lines:
-            raise _wrong(path, f"it has no column {name!r}")
-    rows = _keys(path, lines, benchmark, extra.key)
+    _require(path, lines, [*extra.key_columns, *(name for name, _, _ in columns)])
+    rows = _keys(path, lines, benchmark.rows, extra.key_columns, extra.key)
     values = {}
     for name, metric, unit in columns:
         numbers = _numbers(path, name, lines[name], empty=True)
@@ -213,21 +212,27 @@ def _lines(path: Path) -> dict[str, list[str]]:
     return dict(zip(header, map(list, texts), strict=True))
 
 
+def _require(path: Path, lines: Mapping[str, Sequence[str]], names: Sequence[str]) -> None:
+    lacking = [name for name in names if name not in lines]
+    if lacking:
+        raise _wrong(path, f"it has no column {lacking[0]!r}")
+
+
 def _keys(
-    path: Path, lines: Mapping[str, Sequence[str]], benchmark: Benchmark, of: Any = None
+    path: Path,
+    lines: Mapping[str, Sequence[str]],
+    expected: int,
+    names: Sequence[str],
+    key_of: Callable[[Row], str],
 ) -> dict[str, int]:
     """Key to number of the row."""
-    found = len(next(iter(lines.values())))
-    if found != benchmark.rows:
-        raise _wrong(path, f"it has {found:,} rows, expected {benchmark.rows:,}")
-    of = of or benchmark.row_key
-    names = [name for name in lines if name in ("ops", "hash", "adjacency")]
+    found = len(lines[names[0]])
+    if found != expected:
+        raise _wrong(path, f"it has {found:,} rows, expected {expected:,}")
     rows: dict[str, int] = {}
     for number, cells in enumerate(zip(*(lines[name] for name in names), strict=True)):
         try:
-            key = of(dict(zip(names, cells, strict=True)))
-        except KeyError as error:
-            raise _wrong(path, f"it has no column {error.args[0]!r}") from None
+            key = key_of(dict(zip(names, cells, strict=True)))
         except ValueError as error:
             raise _wrong(path, f"row {number + 1} is no known architecture: {error}") from None
         if key in rows:
