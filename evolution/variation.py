@@ -76,6 +76,10 @@ class Variation:
         self._known.add(key)
         return True
 
+    def knows(self, candidate: Candidate) -> bool:
+        """Whether it was proposed."""
+        return self._key(candidate) in self._known
+
     def sample(self, count: int) -> list[Candidate]:
         """So many random candidates, fewer only if no more are left."""
         found: list[Candidate] = []

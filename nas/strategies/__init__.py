@@ -20,6 +20,9 @@ STRATEGIES.add(
     "mutation and tournament, the oldest dies",
 )
 STRATEGIES.add("asha", "nas.strategies.asha:Asha", "successive halving that waits for nobody")
+STRATEGIES.add(
+    "bananas", "nas.strategies.bananas:Bananas", "mutants ranked by an ensemble's samples"
+)
 STRATEGIES.add("hyperband", "nas.strategies.hyperband:Hyperband", "brackets of successive halving")
 STRATEGIES.add(
     "local-search",
