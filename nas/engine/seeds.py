@@ -49,7 +49,11 @@ class GlobalChance:
         random.seed(seed)
         np.random.seed(seed)
         if torch is not None:
-            torch.manual_seed(seed)
+            # torch.manual_seed would queue a call, with a printed stack, for every kind of device
+            # that is not in use: milliseconds, and memory that grows with every work.
+            torch.default_generator.manual_seed(seed)
+            if torch.cuda.is_available():
+                torch.cuda.manual_seed_all(seed)
 
     def restore(self) -> None:
         """Put back what the caller had; harmless when nothing was seeded."""
