@@ -43,6 +43,7 @@ from nas.core.space import Space
 from nas.engine.budget import Budget
 from nas.engine.folder import OURS
 from nas.engine.placement import allow_sharing, check_executor
+from nas.engine.reach import check_reachable
 from nas.evaluators import EVALUATORS, looking_up
 from nas.strategies import STRATEGIES
 from nas.training.data import DATASETS
@@ -135,6 +136,7 @@ def check(config: RunConfig) -> RunConfig:
     evaluating = _check_evaluator(config, settings)
     data_settings = build_settings(DataSettings, config.data_settings, "data setting")
     data = locate_data(config.data)
+    check_reachable(config, space)
     if config.address is None:  # else the devices are the cluster's
         check_device(config.device)
     check_executor(config)
