@@ -30,7 +30,15 @@ _TABLE = {
         "mlp:PairwiseMlp",
         "logistic loss over pairs, small networks averaged",
     ),
-    "mlp": ("mlp:Mlp", "the same networks, squared error of values"),
+    "pairwise-gin": (
+        "gin:PairwiseGin",
+        "logistic loss over pairs, a graph network on the cells; needs torch",
+    ),
+    "mlp": ("mlp:Mlp", "the networks of pairwise-mlp, squared error of values"),
+    "gradient-boosting": ("trees:GradientBoosting", "boosted regression trees"),
+    "forest": ("trees:Forest", "extremely randomised regression trees"),
+    "gp": ("gaussian:GaussianProcess", "Gaussian process, kernel by marginal likelihood"),
+    "ensemble": ("ensemble:Ensemble", "several predictors asked together"),
 }
 
 for _name, (_target, _summary) in _TABLE.items():

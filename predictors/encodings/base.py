@@ -58,10 +58,13 @@ class Encoder:
     Args:
         space: The space.
         kinds: The encodings whose vectors are joined.
+
+    Attributes:
+        encodings: These encodings.
     """
 
     def __init__(self, space: Space, kinds: Sequence[type[Encoding]]) -> None:
-        self._encodings = [kind(space) for kind in kinds]
+        self.encodings = tuple(kind(space) for kind in kinds)
         self._space = space
         self._rows: dict[str, int] = {}
         self._codes: Floats = np.empty((0, 0))
@@ -98,7 +101,7 @@ class Encoder:
 
     def _add(self, new: dict[str, Architecture]) -> None:
         members = list(new.values())
-        codes = np.concatenate([e.encode(members) for e in self._encodings], axis=1)
+        codes = np.concatenate([e.encode(members) for e in self.encodings], axis=1)
         end = self._filled + len(members)
         if end > len(self._codes):
             room = np.empty((max(end, 2 * len(self._codes)), codes.shape[1]))

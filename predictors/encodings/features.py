@@ -120,8 +120,11 @@ def _only(graphs: Graphs, is_op: NDArray[np.bool_]) -> Floats:
     """
     names = range(is_op.shape[2])
     subsets = [*combinations(names, 1), *combinations(names, 2)]
-    other = np.stack([is_op.any(2) & ~is_op[:, :, list(s)].any(2) for s in subsets], 2)
-    weight = np.where(other, -np.inf, is_op.any(2)[:, :, None].astype(np.float64))
+    if not subsets:
+        return np.zeros((len(is_op), 0))
+    some = np.asarray(is_op.any(2))
+    other = np.stack([some & ~np.any(is_op[:, :, list(s)], axis=2) for s in subsets], 2)
+    weight = np.where(other, -np.inf, some[:, :, None].astype(np.float64))
     far = np.where(graphs.inputs[:, :, None], weight, -np.inf)
     for vertex in range(is_op.shape[1]):
         entering = graphs.edges[:, :, vertex, None]

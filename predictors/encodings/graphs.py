@@ -76,7 +76,7 @@ class Reader:
         self.cells = tuple(sorted({name for graph in graphs for name in graph}))
         read = [cell for graph in graphs for cell in graph.values()]
         labels = {label for vertices, _ in read for _, label in vertices}
-        self.operations = tuple(sorted(labels - INPUTS - OUTPUTS - _STATES))
+        self.operations = tuple(sorted(labels - INPUTS - OUTPUTS - _STATES - {None}, key=str))
         self._index = {name: index for index, name in enumerate(self.operations)}
         self.ports = max((port for vertices, _ in read for port, _ in vertices), default=0) + 1
         self.width = max((len(vertices) for vertices, _ in read), default=1)
