@@ -43,6 +43,9 @@ LOOK: Final = 0.25
 LOSSES: Final = 5
 """How many nodes may be lost under one work before that is its failure."""
 
+COUNT: Final = 10.0
+"""Seconds between counts of the GPUs there are."""
+
 PROBE: Final = 120.0
 """Seconds that a node gets to start its first worker."""
 
@@ -78,7 +81,8 @@ class RayExecutor:
     Args:
         workers: Jobs under way at the same time.
         patience: Seconds between a time-out and the end of the worker.
-        shared: Whether the nodes share the run's folder; None to find out.
+        shared: Whether the nodes share the run's folder; None to find out, False to have what is
+            to be kept travel with the works in any case.
     """
 
     def __init__(
@@ -103,6 +107,7 @@ class RayExecutor:
         self._verdicts: dict[int, tuple[int, str]] = {}  # of workers that ended themselves
         self._pending: list[Message] = []
         self._looked = 0.0
+        self._counted = 0.0
         self._halted = False
 
     # -- beginning -----------------------------------------------------------------------
@@ -159,7 +164,8 @@ class RayExecutor:
         folder = self._setup.checkpoints
         if folder and not self._shared:
             self._marker = Path(folder) / f".{self._run}"
-            self._marker.touch()
+            if self._shared is None:
+                self._marker.touch()
         if not self._setup.address:
             return
         remote = self._ray.remote(look)
@@ -204,10 +210,24 @@ class RayExecutor:
 
     def accepts(self, work: Evaluate | Call) -> bool:
         """Whether fewer than `workers` jobs are under way, none of them this session's."""
-        if len(self._open) >= self.workers:
+        if len(self._open) >= self._room():
             return False
         actor = self._actors.get(work.session) if isinstance(work, Call) else None
         return actor is None or not actor.busy
+
+    def _room(self) -> int:
+        """Jobs that may be under way.
+
+        On CPUs Ray queues what finds no room. GPUs are held by sessions' actors as long as they
+        live, so no job may be queued for one: nobody would let an idle actor go for it.
+        """
+        if not self._share.gpus:
+            return self.workers
+        if time.monotonic() - self._counted > COUNT:  # nodes come and go
+            setup = self._setup
+            self._share = share(self.workers, setup.per_device, True, self._share.threads)
+            self._counted = time.monotonic()
+        return min(self.workers, self._share.runnable)
 
     def submit(self, job: Job) -> None:
         """Hand the job to Ray."""
@@ -253,7 +273,7 @@ class RayExecutor:
         tasks = sum(isinstance(entry.job.work, Evaluate) for entry in self._open.values())
         idle = sorted((actor.used, name) for name, actor in self._actors.items() if not actor.busy)
         for _, name in idle:
-            if tasks + len(self._actors) < min(self.workers, self._share.runnable):
+            if tasks + len(self._actors) < self._room():
                 return
             self._dismiss(name)
 
@@ -288,7 +308,7 @@ class RayExecutor:
             if answer is not None:
                 said = said or answer.said
                 told.append(self._report(entry, answer))
-        if said or time.monotonic() - self._looked > LOOK:
+        if said or (self._open and time.monotonic() - self._looked > LOOK):
             messages += self._look()
         self._end_overdue()
         if not ready and not self._open and not messages:
@@ -367,8 +387,6 @@ class RayExecutor:
         self._looked = time.monotonic()
         if self._halted:
             self._desk.halt.remote()  # again and again: the desk may have been restarted
-        if not self._open and not self._halted:
-            return []
         try:
             said, begun, verdicts = self._ray.get(self._desk.take.remote(), timeout=5.0)
         except self._ray.exceptions.RayError:
