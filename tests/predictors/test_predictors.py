@@ -186,7 +186,7 @@ def test_regressions_answer_in_units_of_the_readings(
 @pytest.mark.parametrize("name", RANKERS)
 def test_twenty_are_learnt_by_heart(name: str, space: Space, members: list[Architecture]) -> None:
     seen = {
-        tuple(code): m for code, m in zip(encoder(space, "features")(members), members, strict=True)
+        tuple(code): m for code, m in zip(encoder(space, "path")(members), members, strict=True)
     }
     some = list(seen.values())[:20]  # what differs in dead edges alone cannot be told apart
     costs = np.random.default_rng(0).permutation(20.0 * np.arange(20))
