@@ -14,7 +14,19 @@ from typing import Annotated, Final, NoReturn
 import typer
 
 from nas import __version__
-from nas.cli import check, doctor, export, listing, report, resume, search, show, status, train
+from nas.cli import (
+    bench,
+    check,
+    doctor,
+    export,
+    listing,
+    report,
+    resume,
+    search,
+    show,
+    status,
+    train,
+)
 from nas.cli.errors import ReaderGone, Unexpected
 from nas.cli.streams import Streams, silence
 from nas.core.errors import NasError
@@ -40,6 +52,7 @@ app.command("train")(train.command)
 app.command("export")(export.command)
 app.command("show")(show.command)
 app.command("list")(listing.command)
+app.command("bench")(bench.command)
 app.command("report")(report.command)
 app.command("check")(check.command)
 app.command("doctor")(doctor.command)

@@ -23,10 +23,22 @@ def draw_curves(
     metric: str = "",
     size: tuple[float, float] = (440.0, 260.0),
     marks: Sequence[float] = (),
+    bands: Mapping[str, Sequence[Sequence[float]]] | None = None,
+    log: bool | None = None,
 ) -> Picture:
-    """Lines of (x, y) pairs by name; `marks` are x positions drawn as dashed verticals.
+    """Lines of (x, y) pairs by name.
 
     Points that are not finite are left out; names stand above the plot if there are several.
+
+    Args:
+        series: The lines.
+        title: Printed above.
+        x_name: Name of the horizontal axis.
+        metric: What the vertical axis is, for its ticks.
+        size: Of the picture.
+        marks: Positions on the horizontal axis drawn as dashed verticals.
+        bands: By a line's name, triples (x, low, high) drawn as a shade around it.
+        log: Force or forbid a logarithmic vertical axis.
     """
     width, height = size
     clean = {
@@ -37,7 +49,14 @@ def draw_curves(
     ys = [y for pairs in clean.values() for _, y in pairs]
     left, top, bottom = 62.0, 66.0 if len(clean) > 1 else 44.0, height - 46.0
     across = fit(xs, left, width - 14, log=False, margin=0.02)
-    up = fit(ys, bottom, top)
+    shades = {
+        name: [
+            (x, low, high) for x, low, high in (bands or {}).get(name, ()) if drawable(low + high)
+        ]
+        for name in clean
+    }
+    ys += [y for triples in shades.values() for _, low, high in triples for y in (low, high)]
+    up = fit(ys, bottom, top, log=log)
     shapes: list[Shape] = [Text(10, 16, title, 14, bold=True)]
     if len(clean) > 1:
         shapes += _legend(list(clean), 10, 40)
@@ -46,6 +65,11 @@ def draw_curves(
     for mark in marks:
         at = across(mark)
         shapes.append(Path(((at, top), (at, bottom)), "second", line=1.2, dash=True))
+    for index, triples in enumerate(shades.values()):
+        if len(triples) > 1:
+            edge = [(across(x), up(high)) for x, _, high in triples]
+            edge += [(across(x), up(low)) for x, low, _ in reversed(triples)]
+            shapes.append(Path(tuple(edge), fill=LINES[index % len(LINES)], opacity=0.16))
     for index, (name, pairs) in enumerate(clean.items()):
         colour = LINES[index % len(LINES)]
         points = tuple((across(x), up(y)) for x, y in pairs)

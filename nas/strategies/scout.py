@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
+from scipy.special import ndtri
 
 from evolution.quality import hypervolume, reference_point
 from evolution.selection import crowding, ranks
@@ -38,11 +39,15 @@ FEW: Final = 5
 """Candidates read on two levels below which nothing is said about the lower one."""
 
 UNKNOWN: Final = 0.5
+PRIOR: Final = 5
 FLOOR: Final = 0.02
-"""Reliability of a level of which too little is known, and the least one there is."""
+"""Reliability of a level of which nothing is known, what that is worth, and the least there is."""
 
-USELESS: Final = 0.1
-"""A lowest level whose rank correlation with the next is surely below this is passed by."""
+USELESS: Final = 0.0
+"""A lowest level whose rank correlation with the next is surely below this is passed by.
+
+Not more than zero: among those who were promoted because they are alike, it is low anyway.
+"""
 
 SURE: Final = 1.645  # standard errors, 95 % on one side
 
@@ -306,8 +311,9 @@ class Scout:
     def order(self, level: int, climbers: Sequence[Climber]) -> list[Climber]:
         """As `order_by_reading`, the ranker having a say as far as the level is unreliable.
 
-        Readings and scores are compared as places from 0 to 1; what the ranker says and how far a
-        level is relied on are those of the last round.
+        Readings and scores are compared as places from 0 to 1. A level as reliable as one of which
+        nothing is known, or more, is taken at its word. What the ranker says and how far a level
+        is relied on are those of the last round.
         """
         everybody = self._pyramid.on_level(level)
         costs = self._costs(level, everybody)
@@ -315,7 +321,8 @@ class Scout:
             places = _places(costs[:, index])
             said = [self._scores.get(climber.candidate.id) for climber in everybody]
             scores = np.array([math.nan if s is None else s[column] for s in said])
-            trust = np.where(np.isnan(scores), 1.0, self._trust[index][level])
+            relied = min(1.0, self._trust[index][level] / UNKNOWN)
+            trust = np.where(np.isnan(scores), 1.0, relied)
             costs[:, index] = trust * places + (1 - trust) * _places(scores)
         return self._sorted(climbers, everybody, costs)
 
@@ -369,15 +376,36 @@ class Scout:
         """How far the order on each level agrees with that at the top, in [0, 1].
 
         Kendall's tau between a level and the next one over the candidates read on both, multiplied
-        up to the top. Only promoted ones are read twice, which makes it pessimistic.
+        up to the top. Only promoted ones are read twice, so it is corrected for their being alike
+        (`_widened`), and drawn towards `UNKNOWN` as if so many as `PRIOR` had been read besides.
         """
         index = self._learned[0] if objective is None and self._learned else objective or 0
         result = [1.0]
         for level in reversed(range(self._pyramid.top)):
             tau, count = self._agreement(level, index)
-            step = UNKNOWN if count < FEW else min(1.0, max(FLOOR, tau))
-            result.append(max(FLOOR, result[-1] * step))
+            if count >= FEW:
+                tau = self._widened(tau, level, index)
+            step = (count * tau + PRIOR * UNKNOWN) / (count + PRIOR)
+            result.append(max(FLOOR, result[-1] * min(1.0, step)))
         return result[::-1]
+
+    def _widened(self, tau: float, level: int, objective: int) -> float:
+        """What the rank correlation would be over everybody on the level, not just the promoted.
+
+        Thorndike's correction for direct selection (Personnel Selection, 1949, case 2) on normal
+        scores, with the correlation of two normals whose Kendall's tau this is.
+        """
+        everybody = self._pyramid.on_level(level)
+        costs = np.array([self._cost(objective, (level, c.readings[level])) for c in everybody])
+        scores = ndtri((_places(costs) * (len(costs) - 1) + 0.5) / len(costs))
+        promoted = np.array([level + 1 in climber.readings for climber in everybody])
+        inside = float(scores[promoted].std())
+        if inside == 0.0:
+            return tau
+        ratio = max(1.0, float(scores.std()) / inside)
+        pearson = math.sin(math.pi / 2 * tau)
+        wide = pearson * ratio / math.sqrt(1 + pearson**2 * (ratio**2 - 1))
+        return 2 / math.pi * math.asin(wide)
 
     def _agreement(self, level: int, objective: int) -> tuple[float, int]:
         """Kendall's tau between a level and the next, and over how many candidates."""
@@ -389,7 +417,10 @@ class Scout:
         pair = level, level + 1
         lower, upper = ([self._cost(objective, (n, c.readings[n])) for c in both] for n in pair)
         tau = float(kendalltau(lower, upper).statistic)
-        return (tau if math.isfinite(tau) else 0.0), len(both)
+        if math.isfinite(tau):
+            return tau, len(both)
+        # One of them is constant: a constant lower one tells nothing, an upper one leaves it open.
+        return (-1.0 if len(set(lower)) == 1 else UNKNOWN), len(both)
 
     def entry_level(self) -> int:
         """The lowest level that newcomers should be trained on; the levels below say nothing."""

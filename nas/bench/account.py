@@ -1,0 +1,198 @@
+"""What a comparison says in the end: a line for each arm, and its paired test against the first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from nas.bench.curves import (
+    Charge,
+    Curve,
+    Floats,
+    bootstrap,
+    curve,
+    hypervolume_of,
+    regret_of,
+    spent_to_reach,
+    test_error_of,
+)
+from nas.bench.trace import Trace
+from nas.measure.comparison import paired
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is known of the problem as a whole, for regrets and hypervolumes.
+
+    Attributes:
+        best: The least first cost there is; of what anybody found, if nobody knows.
+        exact: Whether that is the true one.
+        reference: Reference point of hypervolumes, one cost per objective.
+        volume: Hypervolume of the front of everything.
+    """
+
+    best: float
+    exact: bool
+    reference: tuple[float, ...] = ()
+    volume: float = 0.0
+
+
+@dataclass(frozen=True)
+class Line:
+    """An arm in the end.
+
+    Attributes:
+        arm: Its name.
+        seeds: Searches.
+        epochs: Mean epochs charged.
+        epochs_anew: Mean epochs, had every training started from nothing.
+        evaluations: Mean number.
+        error: Mean first cost of the answers.
+        error_low: Lower end of its 95 % bootstrap interval.
+        error_high: Upper end.
+        regret: Mean distance from the best.
+        test_error: Mean test error of the answers; NaN if not read.
+        test_low: Lower end of its interval.
+        test_high: Upper end.
+        hypervolume: Mean share of the hypervolume of everything; NaN for one objective.
+        difference: Mean paired difference of what decides (`decided_by`) to the first arm.
+        difference_low: Lower end of its 95 % t interval.
+        difference_high: Upper end.
+        p: Two-sided Wilcoxon signed-rank test of the differences; NaN for the first arm.
+        ratio: Epochs this arm needs for the first arm's final mean regret, over the first arm's;
+            NaN if it never gets there.
+    """
+
+    arm: str
+    seeds: int
+    epochs: float
+    epochs_anew: float
+    evaluations: float
+    error: float
+    error_low: float
+    error_high: float
+    regret: float
+    test_error: float
+    test_low: float
+    test_high: float
+    hypervolume: float
+    difference: float
+    difference_low: float
+    difference_high: float
+    p: float
+    ratio: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON data: what is not known is None."""
+        return {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in asdict(self).items()
+        }
+
+
+def decided_by(traces: Sequence[Trace]) -> str:
+    """What arms are compared by: hypervolume, else test error where it was read, else error."""
+    if traces and len(traces[0].costs) > 1:
+        return "hypervolume"
+    return "test_error" if all(len(t.tests) for t in traces) else "error"
+
+
+def account(groups: Mapping[str, Sequence[Trace]], truth: Truth) -> list[Line]:
+    """A line for each arm; the first one is what the others are compared with.
+
+    Args:
+        groups: Traces by arm, in order; every arm with the same seeds.
+        truth: What is known of the problem.
+    """
+    decider = decided_by([trace for group in groups.values() for trace in group])
+    finals = {arm: _finals(group, truth) for arm, group in groups.items()}
+    reference, *_ = finals
+    curves = {arm: regret_curve(arm, group, truth) for arm, group in groups.items()}
+    return [
+        _line(arm, group, finals, curves, truth, decider, reference)
+        for arm, group in groups.items()
+    ]
+
+
+def regret_curve(arm: str, group: Sequence[Trace], truth: Truth, charge: Charge = "spent") -> Curve:
+    """An arm's mean regret over what was spent."""
+    return curve(arm, group, lambda trace: regret_of(trace, truth.best), charge)
+
+
+def _finals(group: Sequence[Trace], truth: Truth) -> dict[str, Floats]:
+    """Last values of each search, by name."""
+    values = {
+        "error": [regret_of(trace, 0.0) for trace in group],
+        "test_error": [test_error_of(trace) for trace in group],
+    }
+    if truth.volume > 0:
+        values["hypervolume"] = [
+            hypervolume_of(trace, truth.reference, truth.volume) for trace in group
+        ]
+    return {
+        name: np.array([v[-1] if len(v) else np.nan for v in rows]) for name, rows in values.items()
+    }
+
+
+def _line(
+    arm: str,
+    group: Sequence[Trace],
+    finals: Mapping[str, Mapping[str, Floats]],
+    curves: Mapping[str, Curve],
+    truth: Truth,
+    decider: str,
+    reference: str,
+) -> Line:
+    mine, theirs = finals[arm], finals[reference]
+    nothing = math.nan
+    difference = low = high = p = ratio = nothing
+    if arm != reference:
+        a, b = mine[decider], theirs[decider]
+        result = paired(list(a), list(b))
+        difference, low, high = result.difference, result.low, result.high
+        p = _wilcoxon(a - b)
+        goal = float(curves[reference].mean[-1])
+        ratio = spent_to_reach(curves[arm], goal) / spent_to_reach(curves[reference], goal)
+    return Line(
+        arm=arm,
+        seeds=len(group),
+        epochs=_mean([t.spent[-1] for t in group if t.spent]),
+        epochs_anew=_mean([t.anew[-1] for t in group if t.anew]),
+        evaluations=_mean([float(len(t.ids)) for t in group]),
+        error=_mean(mine["error"]),
+        error_low=_interval(mine["error"])[0],
+        error_high=_interval(mine["error"])[1],
+        regret=_mean(mine["error"]) - truth.best,
+        test_error=_mean(mine["test_error"]),
+        test_low=_interval(mine["test_error"])[0],
+        test_high=_interval(mine["test_error"])[1],
+        hypervolume=_mean(mine["hypervolume"]) if "hypervolume" in mine else nothing,
+        difference=difference,
+        difference_low=low,
+        difference_high=high,
+        p=p,
+        ratio=ratio,
+    )
+
+
+def _mean(values: Sequence[float] | Floats) -> float:
+    return float(np.mean(values)) if len(values) else math.nan
+
+
+def _interval(values: Floats) -> tuple[float, float]:
+    low, high = bootstrap(values[:, None])
+    return float(low[0]), float(high[0])
+
+
+def _wilcoxon(differences: Floats) -> float:
+    from scipy.stats import wilcoxon
+
+    if len(differences) < 2 or not np.isfinite(differences).all():
+        return math.nan
+    if not differences.any():
+        return 1.0
+    return float(wilcoxon(differences).pvalue)

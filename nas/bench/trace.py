@@ -1,0 +1,133 @@
+"""What is kept of a search: every evaluation's cost and figures, and what its incumbents scored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from nas.core.errors import StoreError
+from nas.core.files import replacing
+from nas.core.objective import Objective
+from nas.core.work import Evaluate
+from nas.engine.records import Entry
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A search, evaluation by evaluation, in the order of completion.
+
+    Attributes:
+        arm: Name of the arm.
+        key: Hash of the arm's configuration.
+        seed: Seed of the search.
+        budgets: Epochs of each evaluation; 0 for none.
+        spent: Epochs paid up to and with it, as charged.
+        anew: The same, had every training started from nothing.
+        ids: Candidates.
+        costs: For each objective, one cost per evaluation, less is better; None for none.
+        tests: `test_error` by candidate at the largest budget, of those that were ever best.
+        seconds: Wall-clock time of the search.
+    """
+
+    arm: str
+    key: str
+    seed: int
+    budgets: list[float]
+    spent: list[float]
+    anew: list[float]
+    ids: list[str]
+    costs: list[list[float | None]]
+    tests: dict[str, float]
+    seconds: float
+
+    def incumbents(self) -> list[int | None]:
+        """For each evaluation, the number of the one that is best after it.
+
+        The best is that of least first cost among those at the largest budget so far: what the
+        engine would give as its result there.
+        """
+        best: int | None = None
+        result: list[int | None] = []
+        for number, cost in enumerate(self.costs[0]):
+            if cost is not None and (best is None or self._beats(number, best)):
+                best = number
+            result.append(best)
+        return result
+
+    def _beats(self, number: int, best: int) -> bool:
+        mine, held = self.costs[0][number], self.costs[0][best]
+        if self.budgets[number] != self.budgets[best]:
+            return self.budgets[number] > self.budgets[best]
+        return mine is not None and held is not None and mine < held
+
+
+def trace_of(
+    arm: str,
+    key: str,
+    seed: int,
+    history: Sequence[Entry],
+    objectives: Sequence[Objective],
+    search: str,
+) -> Trace:
+    """The trace of a run's history.
+
+    Args:
+        arm: Name of the arm.
+        key: Hash of its configuration.
+        seed: The run's seed.
+        history: All of it.
+        objectives: The run's.
+        search: Name of the phase that is the search; all others only tell test figures.
+    """
+    entries: list[Entry] = []
+    spent: list[float] = []
+    anew: list[float] = []
+    paid = full = seconds = 0.0
+    for entry in history:
+        if entry.phase != search:
+            continue
+        paid, seconds = paid + entry.spent.epochs, seconds + entry.spent.seconds
+        if isinstance(entry.work, Evaluate):
+            full += entry.budget or entry.spent.epochs
+            entries.append(entry)
+            spent.append(paid)
+            anew.append(full)
+    budgets = [e.budget or 0.0 for e in entries]
+    costs = [
+        [o.cost(e.figures) if e.ok and o.feasible(e.figures) else None for e in entries]
+        for o in objectives
+    ]
+    tests = {e.candidate.id: e.figures["test_error"] for e in history if "test_error" in e.figures}
+    ids = [e.candidate.id for e in entries]
+    return Trace(arm, key, seed, budgets, spent, anew, ids, costs, tests, seconds)
+
+
+def write_trace(path: Path, trace: Trace) -> None:
+    """Write a trace, as a whole or not at all.
+
+    Raises:
+        StoreError: It cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"format": FORMAT, **asdict(trace)}, separators=(",", ":"))
+        with replacing(path) as new:
+            new.write_text(text, "utf-8")
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be written: {error.strerror}", "is the disk full?"
+        ) from None
+
+
+def read_trace(path: Path) -> Trace | None:
+    """The trace in a file; None if there is none, or not a whole one of this format."""
+    try:
+        data: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        return Trace(**data) if data.pop("format") == FORMAT else None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None

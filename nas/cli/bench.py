@@ -1,0 +1,175 @@
+"""`nas bench`: strategies compared at equal cost."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nas.cli.options import (
+    Data,
+    EvaluatorOption,
+    Json,
+    Plugins,
+    Quiet,
+    Seed,
+    Sets,
+    complete_metric,
+    complete_space,
+)
+from nas.cli.streams import Streams
+
+if TYPE_CHECKING:
+    from nas.bench.account import Line
+    from nas.bench.trace import Trace
+
+
+def command(
+    space: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="SPACE",
+            help="Where to search; see nas list spaces.",
+            autocompletion=complete_space,
+            show_default=False,
+        ),
+    ] = None,
+    strategies: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,...",
+            help="What to compare; the first one is what the others are compared with.",
+            show_default=False,
+        ),
+    ] = None,
+    arms: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A YAML file of arms with settings.", show_default=False),
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="Searches of each [default: 10].", min=1, show_default=False)
+    ] = None,
+    evaluator: EvaluatorOption = None,
+    data: Data = None,
+    objectives: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--objective",
+            metavar="METRIC[:min|max][<=LIMIT]",
+            help="What is good; several are compared by hypervolume [default: error].",
+            autocompletion=complete_metric,
+            show_default=False,
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="AMOUNT", help="Of each search: 6000epochs, 150evaluations.", show_default=False
+        ),
+    ] = None,
+    sets: Sets = None,
+    seed: Seed = None,
+    workers: Annotated[
+        int, typer.Option(help="Searches at a time, each in a process of its own.", min=1)
+    ] = 1,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where to [default: bench/SPACE].", show_default=False),
+    ] = None,
+    plugins: Plugins = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Compare strategies at equal cost: means, intervals, paired tests, curves.
+
+    The same command goes on where it was stopped, and does only what is new when arms or seeds
+    were added.
+    """
+    streams = Streams()
+    from nas.bench.account import account
+    from nas.bench.arms import ArmSettings, Comparison, make_arms, read_comparison
+    from nas.bench.curves import by_arm
+    from nas.bench.files import write_comparison
+    from nas.bench.runner import check_arms, run_all
+    from nas.bench.truth import truth_of
+
+    file = Comparison() if arms is None else read_comparison(arms)
+    named = [name.strip() for name in (strategies or "").split(",") if name.strip()]
+    wanted = {**{name: ArmSettings() for name in named}, **file.arms}
+    flags: dict[str, Any] = {
+        "space": space,
+        "evaluator": evaluator,
+        "data": data,
+        "objectives": tuple(objectives) if objectives else None,
+        "budget": budget,
+        "plugins": tuple(map(str, plugins)) if plugins else None,
+    }
+    asked = {**file.run, **{name: value for name, value in flags.items() if value is not None}}
+    made = make_arms({"objectives": ("error:min",), **asked}, wanted, sets or ())
+    check_arms(made)
+    first = seed or 0
+    chosen = range(first, first + (seeds or file.seeds or 10))
+    folder = out or Path("bench") / made[0].config.space
+
+    def told(trace: Trace, done: int, total: int) -> None:
+        if not quiet:
+            spent = f"{trace.spent[-1]:g} epochs" if trace.spent and trace.spent[-1] else ""
+            count = f"{len(trace.ids)} evaluations"
+            streams.note(
+                f"{done}/{total} {trace.arm}, seed {trace.seed}: "
+                + ", ".join(part for part in (count, spent) if part)
+            )
+
+    traces = run_all(made, chosen, folder, workers, told)
+    groups = {arm.name: by_arm(traces)[arm.name] for arm in made}
+    truth = truth_of(made[0].config, traces)
+    lines = account(groups, truth)
+    files = write_comparison(folder, groups, lines, truth)
+    if json:
+        streams.document({"folder": str(folder), "arms": [line.to_dict() for line in lines]})
+        return
+    streams.text(_text(lines, truth.exact))
+    streams.text(f"\nfiles  {'  '.join(str(path) for path in files)}")
+
+
+def _text(lines: list[Line], exact: bool) -> str:
+    """The account as aligned columns."""
+    several = any(math.isfinite(line.hypervolume) for line in lines)
+    heads = ["arm", "seeds", "epochs", "anew", "trained", "error [95 %]"]
+    heads += ["regret" if exact else "from best", "test error [95 %]"]
+    heads += ["hypervolume"] if several else []
+    heads += ["difference [95 %]", "p", "cost ratio"]
+    rows = [heads]
+    for line in lines:
+        row = [line.arm, str(line.seeds), f"{line.epochs:.0f}", f"{line.epochs_anew:.0f}"]
+        row += [f"{line.evaluations:.0f}"]
+        row += [_points(line.error, line.error_low, line.error_high), _percent(line.regret)]
+        row += [_points(line.test_error, line.test_low, line.test_high)]
+        row += [f"{line.hypervolume:.4f}"] if several else []
+        low, high = line.difference_low, line.difference_high
+        scale = _number if several else _points
+        row += [scale(line.difference, low, high)]
+        row += ["" if math.isnan(line.p) else f"{line.p:.2g}"]
+        row += ["" if math.isnan(line.ratio) else f"{line.ratio:.2f}"]
+        rows.append(row)
+    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def _percent(value: float) -> str:
+    return "" if math.isnan(value) else f"{100 * value:.2f}"
+
+
+def _points(value: float, low: float, high: float) -> str:
+    if math.isnan(value):
+        return ""
+    return f"{100 * value:.2f} [{100 * low:.2f}, {100 * high:.2f}]"
+
+
+def _number(value: float, low: float, high: float) -> str:
+    return "" if math.isnan(value) else f"{value:+.4f} [{low:+.4f}, {high:+.4f}]"
