@@ -19,9 +19,10 @@ def against_searches(history: Sequence[Entry]) -> Mapping[str, Any]:
     that of their mean (Student's t): it says how well the average random search is known, not what
     another search by the same strategy would find.
     """
+    kept = [e for e in history if e.ordinal >= 0]  # others were read before a larger budget
     reads = [
         e
-        for e in history
+        for e in kept
         if e.ok and isinstance(e.work, Evaluate) and e.tags.get("stage") == "final"
     ]
     pick = [e for e in reads if e.tags.get("arm") == FOUND and e.tags.get(SEARCH_TAG) == PICK]
@@ -34,7 +35,7 @@ def against_searches(history: Sequence[Entry]) -> Mapping[str, Any]:
     mean, low, high = mean_interval(theirs)
     beaten = sum(own < other for other in theirs)
     equal = sum(own == other for other in theirs)
-    searched = [e for e in history if e.phase == "search"]
+    searched = [e for e in kept if e.phase == "search"]
     epochs = sum(e.spent.epochs for e in searched)
     verdict = "lower" if own < low else "higher" if own > high else "undecided"
     known = {"low": own - high, "high": own - low} if len(set(theirs)) > 1 else {}

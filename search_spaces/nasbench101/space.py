@@ -149,7 +149,7 @@ class NasBench101Space(Space):
     # -- notation and graph ---------------------------------------------------------------------
 
     def parse(self, text: str) -> Architecture:
-        """Read ``ADJACENCY:OPERATIONS``, such as ``0110001010001000:02`` for four vertices.
+        """Read ``ADJACENCY:OPERATIONS``, such as ``0110001000010000:01`` for four vertices.
 
         The adjacency is row by row, the operations are digits: 0 convolution 3x3, 1 convolution
         1x1, 2 max-pooling 3x3. A cell of fewer than seven vertices has its output moved to the end.

@@ -110,6 +110,11 @@ def test_from_the_command_line(
     assert program(["resume", str(out), "--budget", "+400epochs", "--quiet"]) == 0
     with Run.look(out) as run:
         assert sum(e.spent.epochs for e in run.history if e.phase == "search") == 3400
+    settings = {"evaluator_settings.dataset": "cifar100"}
+    whole = search(made, budget="3400epochs", settings=settings).result
+    assert whole is not None
+    record = json.loads((out / "run.json").read_text())
+    assert record["result"]["baseline"]["sentence"] == whole.extra["baseline"]["sentence"]
 
 
 def test_a_strategy_that_trains_supernets_is_refused(made: Path) -> None:
