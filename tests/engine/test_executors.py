@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import time
 from collections.abc import Generator, Mapping
 from pathlib import Path
@@ -11,12 +13,13 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from nas.core.errors import ConfigError, NasError, PluginError
+from nas.core.errors import ConfigError, Interrupted, NasError, PluginError
 from nas.core.problem import Problem
 from nas.core.protocols import Context, Reply
 from nas.core.work import Call, Evaluate, Outcome
 from nas.engine.events import Event, Notice, Progress
 from nas.engine.executors import EXECUTORS
+from nas.engine.executors.alarm import alarm
 from nas.engine.executors.base import Executor, Setup
 from nas.engine.executors.bench import make_evaluator
 from nas.engine.executors.processes import ProcessExecutor
@@ -24,7 +27,15 @@ from nas.engine.executors.serial import SerialExecutor
 from nas.engine.executors.threads import fair_share
 from nas.strategies.base import Strategy
 from nas.strategies.random import Random
-from nas.testing.executors import DIES, DIES_ONCE, OK, Accidents, Script, check_executor
+from nas.testing.executors import (
+    DIES,
+    DIES_ONCE,
+    OK,
+    Accidents,
+    Script,
+    check_executor,
+    check_function,
+)
 from nas.testing.replay import Killed, Trial, log_of, same_result
 from nas.testing.toys import toy_evaluator, toy_problem
 
@@ -33,16 +44,83 @@ def two() -> Executor:
     return ProcessExecutor(2, patience=0.3)
 
 
+def hasty() -> Executor:
+    return SerialExecutor(1, patience=0.2)
+
+
 def test_serial_conforms() -> None:
     check_executor(SerialExecutor, isolated=False, timeout=0.1)
+
+
+@pytest.mark.parametrize("make", [hasty, two])
+def test_every_mistake_of_a_function_is_its_candidates_failure(make: Any) -> None:
+    check_function(make, timeout=0.3)
+
+
+def test_an_alarm_is_for_this_thread_and_this_time_only() -> None:
+    rung: list[int] = []
+    before = signal.signal(signal.SIGALRM, lambda number, frame: rung.append(number))
+    try:
+        with alarm(30):
+            os.kill(os.getpid(), signal.SIGALRM)  # somebody else's
+        assert rung == [signal.SIGALRM]
+        with pytest.raises(Interrupted), alarm(0.05):
+            time.sleep(10)
+        with alarm(0.05):
+            pass
+        time.sleep(0.1)
+        assert len(rung) == 1
+        outcomes: list[str] = []
+
+        def elsewhere() -> None:
+            with alarm(0.02):
+                time.sleep(0.1)
+            outcomes.append("done")
+
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        thread.join()
+        assert outcomes == ["done"]
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_an_alarm_that_is_not_heeded_rings_again() -> None:
+    begun = time.monotonic()
+
+    def stubborn() -> None:
+        try:
+            time.sleep(10)
+        except Exception:
+            time.sleep(10)
+
+    with pytest.raises(Interrupted), alarm(0.05):
+        stubborn()
+    assert 0.5 < time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize(("attempts", "expected"), [(1, "failed"), (3, "ok")])
+def test_the_death_of_a_worker_counts(tmp_path: Path, attempts: int, expected: str) -> None:
+    setup = Setup(
+        evaluator="nas.testing.executors:Accidents",
+        spec={"folder": str(tmp_path), "seed": 3},
+        attempts=attempts,
+    )
+    trial = Trial(Script((OK, DIES_ONCE, DIES, OK)), toy_problem(), setup, executor=two)
+    outcomes = trial.begin(tmp_path).outcomes
+    assert [o.status for o in outcomes] == ["ok", expected, "failed", "ok"]
+    times = "" if attempts == 1 else f" {attempts} times"
+    assert (
+        outcomes[2].error == f"the worker process died{times} (killed by SIGKILL, out of memory?)"
+    )
 
 
 def test_processes_conform() -> None:
     check_executor(two, isolated=True, timeout=0.3)
 
 
-def test_both_are_registered() -> None:
-    assert EXECUTORS.names()[:2] == ["serial", "processes"]
+def test_all_are_registered() -> None:
+    assert EXECUTORS.names()[:3] == ["serial", "processes", "ray"]
     assert EXECUTORS.get("processes") is ProcessExecutor
     with pytest.raises(ConfigError, match="at least 1"):
         ProcessExecutor(0)

@@ -49,6 +49,10 @@ def log(folder: Path, *, ordered: bool) -> list[str]:
         return rows if ordered else sorted(rows)
 
 
+ON_RAY = pytest.param("ray", marks=[pytest.mark.slow, pytest.mark.usefixtures("ray_environment")])
+EVERYWHERE = ["serial", "processes", ON_RAY]
+
+
 def wait_for(condition: Callable[[], Any], timeout: float = 30) -> None:
     end = time.monotonic() + timeout
     while not condition():
@@ -116,15 +120,16 @@ def test_killed_twice_it_ends_as_if_undisturbed(
         ("serial", "random"),
         ("processes", "batches"),
         ("processes", "random"),
+        pytest.param("ray", "batches", marks=pytest.mark.usefixtures("ray_environment")),
     ],
 )
 def test_killed_twenty_times_it_ends_as_if_undisturbed(
     tmp_path: Path, executor: str, strategy: str
 ) -> None:
-    kill_and_resume(tmp_path, executor, strategy, 20, seed=2)
+    kill_and_resume(tmp_path, executor, strategy, 5 if executor == "ray" else 20, seed=2)
 
 
-@pytest.mark.parametrize("executor", ["serial", "processes"])
+@pytest.mark.parametrize("executor", EVERYWHERE)
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_the_first_signal_lets_running_work_end(
     tmp_path: Path, executor: str, number: int, code: int
@@ -147,7 +152,7 @@ def test_the_first_signal_lets_running_work_end(
         assert len(run.history) == 40
 
 
-@pytest.mark.parametrize("executor", ["serial", "processes"])
+@pytest.mark.parametrize("executor", EVERYWHERE)
 def test_after_the_grace_work_is_interrupted_and_not_recorded(
     tmp_path: Path, executor: str
 ) -> None:
@@ -163,7 +168,7 @@ def test_after_the_grace_work_is_interrupted_and_not_recorded(
         assert run.history == []
 
 
-@pytest.mark.parametrize("executor", ["serial", "processes"])
+@pytest.mark.parametrize("executor", EVERYWHERE)
 def test_the_second_signal_stops_at_once(tmp_path: Path, executor: str) -> None:
     folder = tmp_path / "run"
     process = start(folder, executor, "random", 60, "deaf")

@@ -23,11 +23,11 @@ def failing(candidate: Candidate, budget: float | None, seed: int) -> dict[str, 
 
 def test_limits_reach_the_workers() -> None:
     asked = {**ASKED, "executor": "processes"}
-    config = resolve(asked, assignments=["limits.timeout=90", "limits.memory_mb=4000"])
-    setup = assemble(config).setup
-    assert (setup.timeout, setup.memory_mb) == (90.0, 4000.0)
+    limits = ["limits.timeout=90", "limits.memory_mb=4000", "limits.attempts=5"]
+    setup = assemble(resolve(asked, assignments=limits)).setup
+    assert (setup.timeout, setup.memory_mb, setup.attempts) == (90.0, 4000.0, 5)
     unlimited = assemble(resolve(ASKED)).setup
-    assert (unlimited.timeout, unlimited.memory_mb) == (None, None)
+    assert (unlimited.timeout, unlimited.memory_mb, unlimited.attempts) == (None, None, 2)
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,7 @@ def test_limits_reach_the_workers() -> None:
     [
         ("limits.timeout=0", "limits.timeout"),
         ("limits.rate=2", "limits.rate"),
+        ("limits.attempts=0", "limits.attempts"),
         ("limits.tiemout=9", "timeout"),
         ("limits.memory_mb=100", "--executor processes"),
     ],
