@@ -49,8 +49,14 @@ def log(folder: Path, *, ordered: bool) -> list[str]:
         return rows if ordered else sorted(rows)
 
 
-ON_RAY = pytest.param("ray", marks=[pytest.mark.slow, pytest.mark.usefixtures("ray_environment")])
-EVERYWHERE = ["serial", "processes", ON_RAY]
+EVERYWHERE = ["serial", "processes", pytest.param("ray", marks=pytest.mark.slow)]
+
+
+@pytest.fixture(autouse=True)
+def _ready(request: pytest.FixtureRequest) -> None:
+    call = getattr(request.node, "callspec", None)
+    if call is not None and call.params.get("executor") == "ray":
+        request.getfixturevalue("ray_environment")
 
 
 def wait_for(condition: Callable[[], Any], timeout: float = 30) -> None:
@@ -120,7 +126,7 @@ def test_killed_twice_it_ends_as_if_undisturbed(
         ("serial", "random"),
         ("processes", "batches"),
         ("processes", "random"),
-        pytest.param("ray", "batches", marks=pytest.mark.usefixtures("ray_environment")),
+        ("ray", "batches"),
     ],
 )
 def test_killed_twenty_times_it_ends_as_if_undisturbed(
