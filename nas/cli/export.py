@@ -23,6 +23,8 @@ SUFFIXES: Final = {
     "svg": "svg",
     "png": "png",
 }
+TABLE_SHAPE: Final = (3, 32, 32)
+"""What the networks of all known tables were trained on."""
 
 
 def command(
@@ -169,12 +171,16 @@ def of_run(folder: Path, said: Network) -> Network:
     """
     from nas.cli.result import load_result
     from nas.engine.run import read_config
+    from nas.evaluators import looking_up
     from nas.training import load_data
 
     config = read_config(folder)
     best = load_result(folder).get("best") or {}
     weights = folder / "best" / "weights.safetensors"
     shape, classes = said.input_shape, said.classes
+    table = looking_up(config.evaluator)
+    if table is not None:
+        shape, classes = shape or TABLE_SHAPE, classes or table.view(config).classes
     if shape is None or classes is None:
         data = load_data(config.data, config.seed, **config.data_settings)
         shape, classes = shape or data.input_shape, classes or data.num_classes

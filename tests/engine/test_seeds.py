@@ -50,3 +50,17 @@ def test_the_callers_generators_are_put_back(tmp_path: Path) -> None:
     Trial(Random(), toy_problem(), Setup(evaluator=chancy), "9evaluations").begin(tmp_path)
     assert (random.random(), np.random.rand()) == expected
     GlobalChance().restore()
+
+
+def test_seeding_leaves_nothing_behind() -> None:
+    import torch
+
+    chance, waiting = GlobalChance(), len(torch.cuda._queued_calls)
+    for seed in range(3):
+        chance.seed(seed)
+    first = torch.rand(1)
+    chance.seed(2)
+    assert torch.equal(torch.rand(1), first)
+    chance.restore()
+    if not torch.cuda.is_available():
+        assert len(torch.cuda._queued_calls) == waiting

@@ -105,6 +105,9 @@ def test_from_the_command_line(
     left = {file.name for file in (out / "best").iterdir()}
     assert left == {"architecture.json", "model.py", "cells.svg"}
     assert 'num_classes": 100' in (out / "best" / "model.py").read_text()
+    module = tmp_path / "module.py"
+    assert program(["export", str(out), "--to", "python", "--out", str(module)]) == 0
+    assert '"num_classes": 100' in module.read_text()
     report = (out / "report.html").read_text()
     assert "looked up in a published table" in report
     assert program(["resume", str(out), "--budget", "+400epochs", "--quiet"]) == 0
@@ -159,6 +162,15 @@ def test_presets_are_about_training_and_leave_tables_alone(made: Path) -> None:
     assert config.settings["epochs"] == 200
     assert config.evaluator_settings["dataset"] == "cifar10"
     assert resolve({"space": "nasbench201", "evaluator": f"table:{made}"}).strategy != "darts"
+
+
+def test_a_resolved_configuration_resolves_to_itself(made: Path, tmp_path: Path) -> None:
+    asked = {"space": "nasbench201", "strategy": "hyperband", "evaluator": f"table:{made}"}
+    config = resolve(asked)
+    assert config.settings["levels"] == [12.0, 200.0]
+    file = tmp_path / "config.yaml"
+    file.write_text(config.to_yaml())
+    assert resolve({}, file=file) == config
 
 
 def test_a_table_that_moved_is_said_on_resume(made: Path, tmp_path: Path) -> None:
