@@ -17,6 +17,8 @@ from nas.core.architecture import Architecture
 from nas.core.space import Space
 from predictors.encodings.base import Encoding, sample_of
 from predictors.encodings.graphs import ABSENT, Graphs, Reader
+from predictors.encodings.plain import OneHot
+from predictors.encodings.unseen import unseen_columns
 from predictors.labels import Floats
 from predictors.statistics import Sizes
 
@@ -33,25 +35,47 @@ class Features(Encoding):
     the shortest path in operations, the logarithm of the number of paths, and the most edges into
     and out of one vertex. Constant features are left out.
 
-    The size of the network is there if the space has `cost`.
+    The size of the network is there if the space has `cost`. Choices that change none of all this
+    (a width, a recipe) are appended one-hot. A space whose graphs cannot be read,
+    or are all alike to these features, gets its one-hot encoding instead.
     """
 
     def __init__(self, space: Space) -> None:
         super().__init__(space)
-        self._read = Reader(space)
         self._sizes = Sizes(space)
-        self._kept: NDArray[np.int64] | None = None
-        every = self.encode(sample_of(space))
-        self._kept = np.flatnonzero(np.ptp(every, axis=0) > 0)
+        self._kept: NDArray[np.int64] = np.empty(0, np.int64)
+        self._instead: OneHot | None = None
+        sample = sample_of(space)
+        try:
+            self._read = Reader(space)
+            self._unseen = unseen_columns(space, self._seen)
+            self._kept = np.flatnonzero(np.ptp(self._every(sample), axis=0) > 0)
+        except Exception:  # a person's own graph may be anything; a search must not end for that
+            self._instead = OneHot(space)
+        if not len(self._kept):
+            self._instead = OneHot(space)
 
     def encode(self, architectures: Sequence[Architecture]) -> Floats:
         """Features ``(n, width)``."""
+        if self._instead is not None:
+            return self._instead.encode(architectures)
+        return self._every(architectures)[:, self._kept]
+
+    def _every(self, architectures: Sequence[Architecture]) -> Floats:
+        seen = self._seen(architectures)
+        if not len(self._unseen):
+            return seen
+        codes = np.array([self.space.encode(member) for member in architectures])
+        return np.concatenate(
+            [seen, codes.reshape(len(seen), self.space.tree.encoding_size)[:, self._unseen]], axis=1
+        )
+
+    def _seen(self, architectures: Sequence[Architecture]) -> Floats:
         graphs = self._read(architectures)
         parts = [_cell_features(graphs[cell], self._read) for cell in self._read.cells]
         if self._sizes.known:
             parts.append(np.log(np.maximum(self._sizes(architectures), 1.0)))
-        features = np.concatenate(parts, axis=1)
-        return features if self._kept is None else features[:, self._kept]
+        return np.concatenate(parts, axis=1)
 
 
 def _cell_features(graphs: Graphs, read: Reader) -> Floats:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nas.core.architecture import Architecture
+from nas.core.errors import SpaceError
 from nas.core.space import Space
 from predictors.encodings.base import sample_of
 
@@ -177,7 +178,11 @@ def _entering(before: Any, place: dict[Any, int]) -> Iterator[tuple[int, Any]]:
 
 
 def _sorted(graph: nx.DiGraph) -> list[Any]:
-    """Nodes in a topological order, ties in the graph's own order of nodes."""
+    """Nodes in a topological order, ties in the graph's own order of nodes.
+
+    Raises:
+        SpaceError: There is none.
+    """
     waiting = {node: len(before) for node, before in graph.pred.items()}
     ready = [node for node, count in waiting.items() if not count]
     order = []
@@ -187,4 +192,6 @@ def _sorted(graph: nx.DiGraph) -> list[Any]:
             waiting[after] -= 1
             if not waiting[after]:
                 ready.append(after)
+    if len(order) < len(waiting):
+        raise SpaceError("a graph has a circle", "expected a directed acyclic one")
     return order
