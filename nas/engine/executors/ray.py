@@ -454,7 +454,8 @@ def _fatal(job: Job, error: str) -> Report:
 
 
 def _lost_node(error: Exception, errors: Any) -> bool:
-    if isinstance(error, errors.NodeDiedError | errors.ActorUnavailableError):
+    kinds = (errors.NodeDiedError, errors.ActorUnavailableError, errors.ObjectLostError)
+    if isinstance(error, kinds):
         return True
     return isinstance(error, errors.ActorDiedError) and "its node has died" in str(error)
 
