@@ -25,7 +25,13 @@ from nas.engine.executors.base import Job, Message, Report, Said, Setup, Warned
 from nas.engine.executors.bench import one_line
 from nas.engine.executors.deaths import PATIENCE, died, failure, timed_out
 from nas.engine.executors.parcels import pack, unpack
-from nas.engine.executors.ray_cluster import Share, alive_nodes, connect, share
+from nas.engine.executors.ray_cluster import (
+    Share,
+    alive_nodes,
+    connect,
+    share,
+    signals_as_they_are,
+)
 from nas.engine.executors.ray_worker import (
     Answer,
     Desk,
@@ -297,6 +303,10 @@ class RayExecutor:
 
     def wait(self, timeout: float) -> list[Message]:
         """What the workers say, or what became of them."""
+        with signals_as_they_are():
+            return self._wait(timeout)
+
+    def _wait(self, timeout: float) -> list[Message]:
         messages, self._pending = self._pending, []
         begin = time.monotonic()
         ready = self._ready(0.0 if messages else min(timeout, LOOK))

@@ -107,6 +107,21 @@ def _own_signals() -> Iterator[None]:
             signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
+@contextlib.contextmanager
+def signals_as_they_are() -> Iterator[None]:
+    """What a signal's handler raises while Ray waits comes out as itself.
+
+    Ray's compiled code makes a `SystemError` of what is no `Exception`.
+    """
+    try:
+        yield
+    except SystemError as error:
+        hidden = error.__cause__ or error.__context__
+        if hidden is None or isinstance(hidden, Exception):
+            raise
+        raise hidden from None
+
+
 def connect(address: str, workers: int, gpus: int, threads: int | None) -> Callable[[], None]:
     """Join the cluster at `address`, start one for this process alone, or use the one there is.
 
