@@ -52,16 +52,23 @@ class Pairwise:
         rng = np.random.default_rng(seed)
         self._alone = rng.normal(0.0, 1.0, (EDGES, OPERATIONS))
         self._pairs = rng.normal(0.0, interaction, (EDGES, EDGES, OPERATIONS, OPERATIONS))
+        self._places: dict[Any, int] = {f"o{index}": index for index in range(OPERATIONS)}
         self.problem = Problem(
             PairwiseSpace(), (Objective("score", "max"), Objective("cost", "min"))
         )
 
     def figures(self, work: Evaluate) -> dict[str, float]:
         """Score and cost of a candidate."""
-        choices = work.candidate.architecture.choices
-        row = np.array([[int(str(choices[f"e{edge}"])[1:]) for edge in range(EDGES)]])
-        score, cost = self._score(row)
-        return {"score": float(score[0]), "cost": float(cost[0])}
+        index = 0
+        for value in work.candidate.architecture.choices.values():  # sorted: e0, e1, ...
+            index = index * OPERATIONS + self._places[value]
+        score, cost = self._known[index]
+        return {"score": -score, "cost": cost}
+
+    @cached_property
+    def _known(self) -> list[list[float]]:
+        known: list[list[float]] = self.costs.tolist()
+        return known
 
     @cached_property
     def costs(self) -> Floats:
