@@ -18,6 +18,7 @@ JSON: TypeAlias = (
 )
 
 ID_DIGITS = 16
+_EMPTY: Final[Mapping[str, Any]] = MappingProxyType({})
 MAX_DEPTH = 64
 """How deep data may be nested; deeper data is hostile or a mistake, and would exhaust the stack."""
 _ENCODER: Final = json.JSONEncoder(
@@ -47,6 +48,8 @@ def frozen(value: Any) -> Any:
     Raises:
         TypeError, ValueError: As `plain`, but for a nesting deeper than 32.
     """
+    if type(value) is dict and not value:
+        return _EMPTY
     return _frozen(_plain(value, MAX_DEPTH // 2))  # what is kept can still be wrapped
 
 
