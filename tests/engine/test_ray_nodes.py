@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -93,6 +95,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def answers(port: int) -> bool:
@@ -181,5 +184,5 @@ def test_the_command_searches_on_a_cluster(cluster: Nodes, tmp_path: Path) -> No
         command, cwd=tmp_path, capture_output=True, text=True, env=environment(), check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert '"status": "done"' in done.stdout.strip().split("\n")[-1]
+    assert json.loads(done.stdout.strip().split("\n")[-1])["status"] == "done"
     assert stored(tmp_path / "run") == 12
