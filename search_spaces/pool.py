@@ -104,7 +104,7 @@ class PooledSpace(Space):
     def known(self, architecture: Architecture) -> Architecture | None:
         """The member of the pool that computes the same; None if there is none."""
         place = self._place(architecture)
-        return None if place is None else self._pool[place]
+        return None if place is None else self._member_at(place)
 
     def refusal(self, choices: Mapping[str, Any]) -> str:
         """Why an assignment is no member: the space refuses it, or it is not in the pool."""
@@ -115,7 +115,7 @@ class PooledSpace(Space):
 
     def sample(self, rng: np.random.Generator) -> Architecture:
         """A member of the pool, uniform."""
-        return self._pool[rng.integers(len(self._pool))]
+        return self._member_at(int(rng.integers(len(self._pool))))
 
     def mutate(self, architecture: Architecture, rng: np.random.Generator) -> Architecture:
         """Another member of the pool, as near as can be (see the class)."""
@@ -124,7 +124,7 @@ class PooledSpace(Space):
             raise SpaceError("the space has a single member", "nothing can be mutated")
         near = self._around(architecture)
         if near:
-            return self._pool[near[rng.integers(len(near))]]
+            return self._member_at(near[rng.integers(len(near))])
         own = self._place(architecture)
         walks = [architecture] * _TRIES
         for step in range(_STEPS):
@@ -151,7 +151,7 @@ class PooledSpace(Space):
     def neighbors(self, architecture: Architecture) -> Iterator[Architecture]:
         """The members of the pool one choice away, in the pool's order."""
         self._mine(architecture)
-        return (self._pool[place] for place in self._around(architecture))
+        return (self._member_at(place) for place in self._around(architecture))
 
     def enumerate(self) -> Iterator[Architecture]:
         """The pool."""
@@ -195,8 +195,14 @@ class PooledSpace(Space):
         for key in self._keys(architectures):
             place = self._index.get(key)
             if place is not None and place not in but:
-                return self._pool[place]
+                return self._member_at(place)
         return None
+
+    def _member_at(self, place: int) -> Architecture:
+        """A member, whose place is remembered: most of what is asked about was given before."""
+        architecture = self._pool[place]
+        self._places[architecture.id] = place
+        return architecture
 
     def _place(self, architecture: Architecture) -> int | None:
         if architecture.id not in self._places:

@@ -180,30 +180,31 @@ def keys_of(codes: Codes) -> Codes:
     of cells are hashed at once. It tells the same cells apart (but for a chance of about 1e-8
     that any two of a million collide).
     """
-    there = (codes[:, :1] >> _BITS & 1).astype(bool)
-    graph = np.zeros((len(codes), VERTICES, VERTICES), bool)
-    graph[:, _FROM, _TO] = there
-    forward = np.zeros((len(codes), VERTICES), bool)
+    count = len(codes)
+    # Cells lie along the last axis, which makes every step below one long run through memory.
+    graph = np.zeros((VERTICES, VERTICES, count), bool)
+    graph[_FROM, _TO] = (codes[:, :1] >> _BITS & 1).astype(bool).T
+    forward = np.zeros((VERTICES, count), bool)
     backward = np.zeros_like(forward)
-    forward[:, 0] = backward[:, _OUTPUT] = True
+    forward[0] = backward[_OUTPUT] = True
     for v in range(1, VERTICES):
-        forward[:, v] = (graph[:, :v, v] & forward[:, :v]).any(axis=1)
+        forward[v] = (graph[:v, v] & forward[:v]).any(axis=0)
     for v in range(VERTICES - 2, -1, -1):
-        backward[:, v] = (graph[:, v, v + 1 :] & backward[:, v + 1 :]).any(axis=1)
+        backward[v] = (graph[v, v + 1 :] & backward[v + 1 :]).any(axis=0)
     kept = forward & backward
-    links = (graph & kept[:, :, None] & kept[:, None, :]).astype(np.uint64)
-    labels = np.ones((len(codes), VERTICES), np.uint64)
-    labels[:, 1:_OUTPUT] = codes[:, 1:] + 3
-    labels[:, _OUTPUT] = 2
+    links = (graph & kept[:, None] & kept[None]).astype(np.uint64)
+    labels = np.ones((VERTICES, count), np.uint64)
+    labels[1:_OUTPUT] = codes[:, 1:].T + 3
+    labels[_OUTPUT] = 2
     alive = kept.astype(np.uint64)
     now = _mixed(labels) * alive
     for _ in range(VERTICES):
         told = _mixed(now)
-        before = (links * told[:, :, None]).sum(axis=1)
-        after = (links * told[:, None, :]).sum(axis=2)
+        before = (links * told[:, None]).sum(axis=0)
+        after = (links * told[None]).sum(axis=1)
         now = _mixed(now + _mixed(before + _ONE) + _mixed(after + _TWO) * _THREE) * alive
-    total = _mixed((_mixed(now) * alive).sum(axis=1)) >> np.uint64(1)
-    return np.where(kept[:, _OUTPUT], total, 0).astype(np.int64)
+    total = _mixed((_mixed(now) * alive).sum(axis=0)) >> np.uint64(1)
+    return np.where(kept[_OUTPUT], total, 0).astype(np.int64)
 
 
 _ONE, _TWO, _THREE = np.uint64(1), np.uint64(2), np.uint64(3)
