@@ -62,9 +62,8 @@ def test_brackets_begin_as_in_the_papers_table() -> None:
 def test_a_round_is_the_papers_table() -> None:
     strategy = Hyperband({"min_epochs": 1, "max_epochs": 81, "rounds": 1, "schedule": "own"})
     told = drive(strategy, toy_problem("error"), figures, 10_000)
-    counts = Counter(
-        (o.work.tags["bracket"], o.budget) for o in told if isinstance(o.work, Evaluate)
-    )
+    works = [o.work for o in told if isinstance(o.work, Evaluate)]
+    counts = Counter((work.tags["bracket"], work.budget) for work in works)
     assert counts == {
         (4, 1): 81, (4, 3): 27, (4, 9): 9, (4, 27): 3, (4, 81): 1,
         (3, 3): 34, (3, 9): 11, (3, 27): 3, (3, 81): 1,
@@ -181,12 +180,12 @@ def test_best_improvement_looks_at_all_neighbours() -> None:
 def test_bananas_beats_random_search(objectives: tuple[str, ...]) -> None:
     problem = toy_problem(*objectives)
     wins = 0
-    for seed in range(3):
-        settings = {"initial": 10, "batch": 5, "encoding": "onehot"}
+    for seed in range(2):
+        settings = {"initial": 10, "batch": 10, "encoding": "onehot"}
         ours = problem.best(drive(Bananas(settings), problem, figures, 40, seed))
         other = problem.best(drive(Random(), problem, figures, 40, seed))
         wins += problem.merit(ours) <= problem.merit(other)
-    assert wins == 3
+    assert wins == 2
 
 
 @pytest.mark.parametrize("acquisition", ["its", "ucb", "greedy"])
