@@ -30,12 +30,15 @@ class PairwiseSpace(ToySpace):
     """Six edges with one of five operations each: 15,625 members, as many as NAS-Bench-201.
 
     Only its choices mean anything; graph and network are the toy's.
+
+    Args:
+        edges: Another number of edges.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, edges: int = EDGES) -> None:
         super().__init__("pairwise")
         options = tuple(f"o{index}" for index in range(OPERATIONS))
-        self.tree = ChoiceTree(tuple(Categorical(f"e{index}", options) for index in range(EDGES)))
+        self.tree = ChoiceTree(tuple(Categorical(f"e{index}", options) for index in range(edges)))
 
 
 class Pairwise:
