@@ -1,0 +1,131 @@
+"""How proxies order networks, against their accuracy in published tables.
+
+    python benchmarks/proxies.py --tables DIR [--networks 100]
+
+DIR holds nasbench201/ and nasbench101_sample/. Our proxies are worked out on untrained networks
+of cells drawn from the tables, smaller than the benchmarks' own (``SCALES``) to be affordable on
+a CPU, and on one batch of CIFAR-10 images (``--images FILE.npz``, else noise). The tables' own
+columns of proxies are compared on all their rows. Printed: Spearman's rank correlation with
+validation accuracy, seconds a network, and how many networks had no figure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gzip
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+
+from nas.core.architecture import Architecture
+from predictors.proxies import list_proxies, measure
+from search_spaces import get_space
+
+Row = dict[str, str]
+SCALES: dict[str, dict[str, int]] = {
+    "nasbench201": {"channels": 16, "layers": 1},
+    "nasbench101": {"channels": 16, "layers": 1},
+}
+
+
+def rows_of(path: Path) -> list[Row]:
+    with gzip.open(path, "rt", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def tables(folder: Path) -> dict[str, tuple[list[Architecture], np.ndarray, list[Row]]]:
+    cells = {row["index"]: row for row in rows_of(folder / "nasbench201" / "nb201_cifar.csv.gz")}
+    proxies = [
+        row
+        for row in rows_of(folder / "nasbench201" / "nb201_zero_cost_725.csv.gz")
+        if row["dataset"] == "c10"
+    ]
+    space = get_space("nasbench201")
+    found = {
+        "nasbench201": (
+            [space.parse(cells[row["index"]]["arch_str"]) for row in proxies],
+            np.array([float(cells[row["index"]]["c10_val_e200"]) for row in proxies]),
+            proxies,
+        )
+    }
+    rows = rows_of(folder / "nasbench101_sample" / "nb101_zero_cost_500.csv.gz")
+    space = get_space("nasbench101")
+    found["nasbench101"] = (
+        [space.parse(f"{row['adjacency']}:{row['ops']}") for row in rows],
+        np.array([float(row["val_e108_pct"]) for row in rows]),
+        rows,
+    )
+    return found
+
+
+def batch(file: Path | None, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    if file is None:
+        return torch.randn(size, 3, 32, 32, generator=generator), torch.arange(size) % 10
+    arrays = np.load(file, allow_pickle=False)
+    rows = np.random.default_rng(0).permutation(len(arrays["x_train"]))[:size]
+    images = torch.from_numpy(arrays["x_train"][rows]).permute(0, 3, 1, 2).float() / 255
+    images = (images - images.mean((0, 2, 3), keepdim=True)) / images.std((0, 2, 3), keepdim=True)
+    return images, torch.from_numpy(arrays["y_train"][rows].astype(np.int64))
+
+
+def correlation(figures: np.ndarray, accuracy: np.ndarray) -> float:
+    known = np.isfinite(figures)
+    return float(spearmanr(figures[known], accuracy[known]).statistic)
+
+
+def column(rows: list[Row], name: str) -> np.ndarray:
+    return np.array([float(row[name]) if row[name] else np.nan for row in rows])
+
+
+def ours(name: str, table: Any, args: argparse.Namespace) -> None:
+    architectures, accuracy, _ = table
+    space = get_space(name)
+    images, labels = batch(args.images, args.batch)
+    drawn = np.random.default_rng(0).permutation(len(architectures))[: args.networks]
+    figures: dict[str, list[float]] = {proxy: [] for proxy in list_proxies()}
+    seconds = dict.fromkeys(figures, 0.0)
+    for row in drawn:
+        torch.manual_seed(int(row))
+        network = space.network(architectures[row], **SCALES[name])
+        for proxy in figures:
+            began = time.process_time()
+            figures[proxy].append(measure(network, images, labels, [proxy])[proxy])
+            seconds[proxy] += time.process_time() - began
+    for proxy, values in figures.items():
+        known = np.array(values)
+        print(
+            f"| {name} | {proxy} | {correlation(known, accuracy[drawn]):+.2f}"
+            f" | {seconds[proxy] / len(drawn):.2f} | {np.isnan(known).sum()} |",
+            flush=True,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tables", type=Path, required=True)
+    parser.add_argument("--networks", type=int, default=100)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--images", type=Path)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    found = tables(args.tables)
+    print("| table's own column | proxy | Spearman |\n|---|---|---|")
+    skipped = ("index", "dataset", "hash", "n", "adjacency", "ops")
+    for name, (_, accuracy, rows) in found.items():
+        for proxy in rows[0]:
+            if proxy not in skipped and not proxy.startswith(("t_", "val_")):
+                print(f"| {name} | {proxy} | {correlation(column(rows, proxy), accuracy):+.2f} |")
+    print(f"\nours: {args.networks} networks, {args.batch} images, {SCALES}\n")
+    print("| table | proxy | Spearman | CPU s | no figure |\n|---|---|---|---|---|", flush=True)
+    for name, table in found.items():
+        ours(name, table, args)
+
+
+if __name__ == "__main__":
+    main()
