@@ -101,10 +101,9 @@ class RayExecutor:
         self._shared = shared
         self._setup = Setup()
         self._share = Share(1, 0.0, 1)
-        self._run = uuid.uuid4().hex
+        self._run = f"nas-{uuid.uuid4().hex}"
         self._ray: Any = None
         self._task: Any = None
-        self._stored: list[Any] = []  # the setup in the object store
         self._desk: Any = None
         self._marker: Path | None = None
         self._leave: Callable[[], None] | None = None
@@ -136,7 +135,7 @@ class RayExecutor:
         # Ray hides all GPUs but those that it gives a worker.
         self._setup = replace(setup, devices=("cuda:0",) if gpu else ("cpu",))
         try:
-            self._stored = [self._ray.put(self._setup)]
+            sent = self._ray.cloudpickle.dumps(self._setup)
         except Exception as error:  # whatever pickling raises
             raise ConfigError(
                 f"evaluator {setup.evaluator!r} cannot be sent to Ray: {one_line(str(error))}",
@@ -147,8 +146,8 @@ class RayExecutor:
         here_only = self._affinity(self._ray.get_runtime_context().get_node_id())
         self._desk = (
             self._ray.remote(Desk)
-            .options(num_cpus=0, max_restarts=-1, scheduling_strategy=here_only)
-            .remote()
+            .options(name=self._run, num_cpus=0, max_restarts=-1, scheduling_strategy=here_only)
+            .remote(sent)
         )
         self._settle()
 
@@ -244,8 +243,6 @@ class RayExecutor:
         entry.submitted, entry.begun, entry.verdict = time.monotonic(), None, ""
         errand = Errand(
             self._run,
-            self._stored,
-            self._desk,
             dump(entry.job.to_dict()),
             entry.attempts,
             self._share.threads,
@@ -454,7 +451,6 @@ class RayExecutor:
                 with contextlib.suppress(self._ray.exceptions.RayError):
                     self._ray.kill(self._desk)
         self._open.clear()
-        self._stored.clear()
         self._desk = self._task = None
         leave()
 

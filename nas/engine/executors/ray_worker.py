@@ -51,9 +51,8 @@ class Errand:
     """What a worker of the cluster needs to do a job.
 
     Attributes:
-        run: Token of the executor's life; a worker keeps its bench for one of them.
-        setup: The run's, put into the object store, in a list so that it is not fetched each time.
-        desk: Handle of the desk.
+        run: Name of the desk, new in each executor's life; a worker keeps its bench for one. Plain
+            text, as handles and references in arguments cost Ray more than all the rest.
         job: The job as JSON.
         attempt: How often the job was begun before.
         threads: CPU threads of torch.
@@ -63,8 +62,6 @@ class Errand:
     """
 
     run: str
-    setup: list[Any]
-    desk: Any
     job: str
     attempt: int
     threads: int
@@ -90,13 +87,22 @@ class Answer:
 
 
 class Desk:
-    """An actor: what has to be known before a job is over."""
+    """An actor: what has to be known before a job is over.
 
-    def __init__(self) -> None:
+    Args:
+        setup: The run's, as Ray would send it: this process need not be able to make it.
+    """
+
+    def __init__(self, setup: bytes) -> None:
+        self._setup = setup
         self._halted = False
         self._said: deque[tuple[int, str, str]] = deque(maxlen=KEPT)
         self._begun: dict[int, int] = {}
         self._verdicts: dict[int, tuple[int, str]] = {}
+
+    def setup(self) -> bytes:
+        """The run's setup, for a worker that begins."""
+        return self._setup
 
     def halt(self) -> None:
         """Running works are to raise `Interrupted`."""
@@ -130,9 +136,9 @@ class Desk:
 class _Line:
     """A job's line to the desk; a desk that is being restarted costs messages, never the job."""
 
-    def __init__(self, errand: Errand, job: int) -> None:
+    def __init__(self, desk: Any, errand: Errand, job: int) -> None:
         self._ray = ray()
-        self._desk = errand.desk
+        self._desk = desk
         self._job = job
         self._attempt = errand.attempt
         self._underway: list[Any] = []
@@ -185,7 +191,8 @@ class Hand:
     """
 
     def __init__(self, errand: Errand) -> None:
-        setup: Setup = ray().get(errand.setup[0])
+        self._desk = ray().get_actor(errand.run)
+        setup: Setup = ray().cloudpickle.loads(ray().get(self._desk.setup.remote()))
         limit_threads(errand.threads)
         self._own: tempfile.TemporaryDirectory[str] | None = None
         if setup.checkpoints and errand.marker and not _shared(setup.checkpoints, errand.marker):
@@ -198,7 +205,7 @@ class Hand:
     def perform(self, errand: Errand) -> Answer:
         """Do a job."""
         job = Job.from_dict(json.loads(errand.job))
-        line = self._line = _Line(errand, job.id)
+        line = self._line = _Line(self._desk, errand, job.id)
         if self._setup.timeout is not None:
             line.begin()
         folder = None if self._own is None else Path(self._own.name)
