@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import torch
 from torch import nn
 
 from nas.core.architecture import Candidate
 from nas.core.config import RunConfig, build_settings
 from nas.core.protocols import Context, Reply
 from nas.core.space import Space
-from nas.core.work import Evaluate
+from nas.core.work import Evaluate, Spent
 from nas.evaluators import WEIGHTS
 from nas.measure.counts import count_macs, count_parameters
 from nas.training import FitOptions, TrainingRecipe, default_recipe, fit, load_data, save_weights
+from nas.training.augment import Augmentation, Pipeline
 from nas.training.data.dataset import DataSet
-from nas.training.randomness import seeded
+from nas.training.device import resolve
+from nas.training.randomness import generator, seeded
+from predictors.proxies import list_proxies, measure
 from search_spaces import get_space
 
 _STATE: Final = "state-"
+
+PROXY_BATCH: Final = 64
+"""Training images that proxies of an untrained network are worked out on."""
 
 
 def build_network(
@@ -84,6 +92,9 @@ class TrainEvaluator:
     def evaluate(self, work: Evaluate, context: Context) -> Reply:
         """Train and measure; a work on the test split also leaves its weights in the scratch.
 
+        A budget of zero trains nothing: the figures are parameters, multiply-accumulates and every
+        proxy of `predictors.proxies` that the untrained network has (`-` in names being `_`).
+
         Raises:
             CandidateError: The training diverged or ran out of memory or time.
             Interrupted: The context asked to stop.
@@ -99,6 +110,8 @@ class TrainEvaluator:
         network = build_network(self._space, candidate, data, settings, seed)
         macs = count_macs(network, data.input_shape)
         params = count_parameters(network)
+        if work.budget == 0:
+            return self._untrained(network, float(params), float(macs), context, seed)
         epochs = None if work.budget is None else max(1, round(work.budget))
         horizon = None if work.horizon is None else max(1, round(work.horizon))
         labels = {
@@ -134,6 +147,21 @@ class TrainEvaluator:
             "macs": float(macs),
         }
         return Reply(figures, None, dict(result.curve), result.spent)
+
+    def _untrained(
+        self, network: nn.Module, params: float, macs: float, context: Context, seed: int
+    ) -> Reply:
+        """Figures of a network as it was initialised."""
+        device = resolve(context.device)
+        train = self._data.train
+        # The same images for every candidate, of all classes: a folder's are sorted by class.
+        chosen = torch.randperm(len(train), generator=generator(0, "proxies"))[:PROXY_BATCH]
+        batch = train.select(chosen)
+        pipeline = Pipeline(self._data.mean, self._data.std, Augmentation(), device)
+        images, labels = pipeline.plain(batch.images.to(device)), batch.labels.to(device)
+        found = measure(network.to(device), images, labels, list_proxies(), seed)
+        known = {k.replace("-", "_"): v for k, v in found.items() if math.isfinite(v)}
+        return Reply({**known, "params": params, "macs": macs}, spent=Spent(evaluations=1))
 
     def _keep(self, network: nn.Module, folder: Path, candidate: Candidate) -> None:
         save_weights(network, folder / WEIGHTS, {"candidate": candidate.id})

@@ -157,7 +157,7 @@ class RankNosh(Strategy):
         s, paper = self.settings, self.settings.mode == "paper"
         return ScoutSettings(
             pairs=s.pairs or ("levels" if paper else "reliability"),
-            predictor=s.predictor or ("pairwise-gin" if paper else "pairwise-mlp"),
+            predictor=s.predictor or ("pairwise-gin" if paper else "pairwise-linear"),
             encoding=s.encoding,
             free=not paper if s.free is None else s.free,
             pool=s.pool,

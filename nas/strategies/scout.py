@@ -66,7 +66,7 @@ class ScoutSettings(Settings):
     """
 
     pairs: Literal["levels", "within", "reliability"] = "reliability"
-    predictor: str = "pairwise-mlp"
+    predictor: str = "pairwise-linear"
     encoding: str = ""
     free: bool = True
     pool: int = Field(20_000, ge=10)

@@ -241,3 +241,16 @@ def test_states_are_kept_until_the_next_one_is_stored(tmp_path: Path) -> None:
     for since, budget in ((None, 1), (1, 2), (2, 3)):
         made.evaluate(Evaluate(candidate, budget, horizon=3, since=since), context)
     assert sorted(path.name for path in tmp_path.glob("*.pt")) == ["state-2.pt", "state-3.pt"]
+
+
+def test_a_budget_of_zero_gives_what_the_untrained_network_tells() -> None:
+    reply = evaluator().evaluate(Evaluate(Candidate(CELL), 0), Context(seed=3))
+    assert {"params", "macs", "synflow", "naswot", "grad_norm"} <= set(reply.figures)
+    assert "error" not in reply.figures
+    assert reply.spent.epochs == 0
+    again = evaluator().evaluate(Evaluate(Candidate(CELL), 0), Context(seed=3))
+    assert again.figures == reply.figures
+    wide = evaluator().evaluate(
+        Evaluate(Candidate(CELL, scale={"channels": 4}), 0), Context(seed=3)
+    )
+    assert wide.figures["synflow"] > reply.figures["synflow"]
