@@ -36,7 +36,7 @@ from nas.core.space import Space
 from nas.core.work import Evaluate, Next, Outcome, Request, Start
 from nas.strategies.base import Strategy
 from nas.strategies.pyramid import Climber, Pyramid
-from nas.strategies.scout import Scout, ScoutSettings
+from nas.strategies.scout import NO_RANKER, Scout, ScoutSettings
 from predictors import get_predictor
 
 SLACK: Final = 1e-6  # epochs lost to rounding in sums
@@ -57,7 +57,7 @@ class RankNoshSettings(Settings):
             which candidates are weeded out before the first training; None for no such level.
         pairs: `levels` (a higher level wins), `within` (only pairs of one level) or `reliability`
             (as `levels`, weighted).
-        predictor: The ranker, one of `nas list predictors`.
+        predictor: The ranker, one of `nas list predictors`; `none` for random newcomers.
         encoding: What it sees of an architecture; empty for the predictor's own.
         free: Whether it also sees figures that cost nothing.
         pool: Candidates that are ranked for every batch: all of a space that has no more, else
@@ -96,7 +96,8 @@ class RankNosh(Strategy):
     def __init__(self, settings: SettingsModel | Mapping[str, Any] | None = None) -> None:
         super().__init__(settings)
         self._pyramid()
-        get_predictor(self._scout_settings().predictor)
+        if self._scout_settings().predictor != NO_RANKER:
+            get_predictor(self._scout_settings().predictor)
         if self.settings.level0 is not None:
             Objective.parse(self.settings.level0)
 

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 Floats: TypeAlias = NDArray[np.float64]
 
+NO_RANKER: Final = "none"
+"""The name of no predictor: newcomers are drawn at random."""
+
 EXACT: Final = frozenset({"params", "macs", "latency_ms", "memory_mb", "energy_j"})
 """Figures that training does not change: known for good after the first reading."""
 
@@ -124,7 +127,8 @@ class Scout:
     def propose(self, count: int) -> list[Candidate]:
         """The most promising candidates not named before; random ones while nothing is known."""
         seed = int(self._rng.integers(2**63))
-        if sum(c.last is not None for c in self._pyramid.climbers.values()) < 2:
+        read = sum(c.last is not None for c in self._pyramid.climbers.values())
+        if read < 2 or self._settings.predictor == NO_RANKER:
             return self.draw(count)
         self._round += 1
         told = self._problem.remember(f"round-{self._round}", lambda: self._decide(count, seed))
