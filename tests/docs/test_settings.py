@@ -1,4 +1,4 @@
-"""Tables of docs/darts.md are those of models and presets; run this file to write them anew."""
+"""Tables of settings are those of models and presets; run this file to write them anew."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from nas.cli.plan import expected
 from nas.engine.resolve import SCALES, resolve
 from nas.strategies.darts import DartsSettings
+from nas.strategies.rank_nosh import RankNoshSettings
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "darts.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGE = DOCS / "darts.md"
+PAGES: dict[Path, type[BaseModel]] = {PAGE: DartsSettings, DOCS / "rank-nosh.md": RankNoshSettings}
 BEGIN, END = "<!-- settings: begin -->\n", "<!-- settings: end -->"
 BOUNDS = {"gt": "> {}", "ge": ">= {}", "lt": "< {}", "le": "<= {}"}
 
@@ -66,12 +70,15 @@ def values(field: FieldInfo) -> str:
     return ", ".join([kind, *bounds, *(["or null"] if "None" in kinds else [])])
 
 
-def rewritten(text: str) -> str:
+def rewritten(page: Path) -> str:
+    text = page.read_text()
     for begin, end, written in (
-        (BEGIN, END, table(DartsSettings)),
+        (BEGIN, END, table(PAGES[page])),
         ("<!-- epochs: begin -->\n", "<!-- epochs: end -->", epochs()),
     ):
-        before, _, rest = text.partition(begin)
+        before, found, rest = text.partition(begin)
+        if not found:
+            continue
         _, _, after = rest.partition(end)
         text = f"{before}{begin}{written}{end}{after}"
     return text
@@ -88,9 +95,9 @@ def epochs() -> str:
     return "\n".join(lines) + "\n"
 
 
-def test_the_tables_are_those_of_the_models_and_presets() -> None:
-    text = PAGE.read_text()
-    assert text == rewritten(text), "write it anew: python tests/docs/test_settings.py"
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_tables_are_those_of_the_models_and_presets(page: Path) -> None:
+    assert page.read_text() == rewritten(page), "write it anew: python tests/docs/test_settings.py"
 
 
 def test_keys_in_the_text_are_settings() -> None:
@@ -104,4 +111,5 @@ def test_keys_in_the_text_are_settings() -> None:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(rewritten(PAGE.read_text()))
+    for each in PAGES:
+        each.write_text(rewritten(each))
