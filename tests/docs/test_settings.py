@@ -20,6 +20,13 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE = DOCS / "darts.md"
 PAGES: dict[Path, type[BaseModel]] = {PAGE: DartsSettings, DOCS / "rank-nosh.md": RankNoshSettings}
 BEGIN, END = "<!-- settings: begin -->\n", "<!-- settings: end -->"
+KINDS = {
+    "tuple[float, ...]": "numbers",
+    "tuple": "two numbers",
+    "bool": "true, false",
+    "str": "text",
+    "int": "whole",
+}
 BOUNDS = {"gt": "> {}", "ge": ">= {}", "lt": "< {}", "le": "<= {}"}
 
 
@@ -59,8 +66,10 @@ def values(field: FieldInfo) -> str:
     if field.annotation is bool:
         return "true, false"
     kinds = str(field.annotation)
-    kind = "two numbers" if "tuple" in kinds else "whole" if "int" in kinds else "number"
-    kind = "true, false" if "bool" in kinds else kind
+    literal = [part for part in get_args(field.annotation) if get_origin(part) is Literal]
+    kind = next((text for key, text in KINDS.items() if key in kinds), "number")
+    if literal:
+        kind = ", ".join(f"`{option}`" for option in get_args(literal[0]))
     bounds = [
         text.format(f"{getattr(part, name):g}")
         for part in field.metadata
