@@ -88,14 +88,16 @@ def command(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="serial, processes or ray [default: serial].",
+            help="serial, processes or ray [default: the preset's, else serial].",
             autocompletion=complete_executor,
             show_default=False,
         ),
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(help="Parallel workers [default: 1].", min=1, show_default=False),
+        typer.Option(
+            help="Parallel workers [default: the preset's, else 1].", min=1, show_default=False
+        ),
     ] = None,
     address: Address = None,
     out: Annotated[

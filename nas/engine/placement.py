@@ -13,10 +13,12 @@ from nas.engine.executors import EXECUTORS
 def allow_sharing(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """A preset's values under those that were given.
 
-    Where a preset chose the number of workers, they may share the CUDA device asked for: only a
-    person's own number is compared with the devices.
+    Where a preset chose the number of workers, it is not held against a person's choice: with the
+    executor `serial` there is one, and on a CUDA device that was asked for they share it.
     """
     values = merge(dict(defaults), dict(given))
+    if given.get("executor") == "serial" and "workers" not in given:
+        values["workers"] = 1  # a preset's number is of its own executor
     limits = values.get("limits")
     if not str(values.get("device")).startswith("cuda") or "workers" in given:
         return values

@@ -104,14 +104,14 @@ def test_the_papers_own_settings() -> None:
 
 
 def test_a_users_space_gets_what_it_has() -> None:
-    if "toy" not in SPACES:
-        SPACES.add("toy", ToySpace, "a toy")
-    config = resolve({"space": "toy"})
+    if "resolve-toy" not in SPACES:
+        SPACES.add("resolve-toy", ToySpace, "a toy")
+    config = resolve({"space": "resolve-toy"})
     assert config.strategy == default_strategy(ToySpace()) == "regularized-evolution"
     assert config.network == {}
     assert config.final.scales == ()
     with pytest.raises(UnsupportedError, match="needs a supernet"):
-        resolve({"space": "toy", "strategy": "darts"})
+        resolve({"space": "resolve-toy", "strategy": "darts"})
 
 
 @pytest.mark.parametrize(
@@ -174,3 +174,9 @@ def test_default_names_differ() -> None:
     names = {default_out(config) for _ in range(20)}
     assert len(names) > 15
     assert all(name.parent == Path("runs") for name in names)
+
+
+def test_one_worker_in_this_process_whatever_the_preset_says() -> None:
+    assert resolve({"space": "nasbench201"}).workers == 2
+    alone = resolve({"space": "nasbench201", "executor": "serial"})
+    assert (alone.executor, alone.workers) == ("serial", 1)
