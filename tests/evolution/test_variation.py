@@ -109,7 +109,7 @@ def test_no_strategy_asks_for_the_same_twice(name: str) -> None:
         300,
     )
     keys = [outcome.work.key for outcome in told]
-    assert len(keys) == len(set(keys)) >= 200
+    assert len(keys) == len(set(keys)) >= 150  # some end by themselves
     if name not in TWICE:
         assert len({outcome.candidate.id for outcome in told}) == len(told)
 
