@@ -113,3 +113,28 @@ def test_cost_and_feasibility(text: str, figure: float, cost: float, feasible: b
     objective = Objective.parse(text)
     assert objective.cost({"x": figure}) == cost
     assert objective.feasible({"x": figure}) is feasible
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "beyond"),
+    [
+        ("params:min<=100", 100.0, 0.0),
+        ("params:min<=100", 150.0, 0.5),
+        ("score:max>=2", 1.0, 0.5),
+        ("score:max>=2", 3.0, 0.0),
+        ("loss:min<=0", 3.0, 3.0),
+        ("loss:min", 3.0, 0.0),
+        ("loss:min", math.nan, math.inf),
+    ],
+)
+def test_how_far_beyond_the_limit(text: str, value: float, beyond: float) -> None:
+    objective = Objective.parse(text)
+    assert objective.violation({objective.metric: value}) == beyond
+    assert objective.violation({}) == math.inf
+
+
+@given(st.floats(allow_nan=False), st.floats(allow_nan=False, allow_infinity=False))
+def test_feasible_is_no_violation(value: float, limit: float) -> None:
+    objective = Objective("x", "min", limit)
+    figures = {"x": value}
+    assert objective.feasible(figures) == (objective.violation(figures) == 0.0)
