@@ -128,7 +128,11 @@ class TableView:
 
     @cached_property
     def _rows(self) -> dict[str, int]:
-        return {}
+        """Rows by candidate, as far as they were looked up; those of a pool are known anyway."""
+        if self.pool is None:
+            return {}
+        numbers = {a.id: number for number, a in enumerate(self.table.architectures)}
+        return {a.id: numbers[a.id] for a in self.pool.enumerate()}
 
     @cached_property
     def known(self) -> np.ndarray[Any, np.dtype[np.bool_]]:

@@ -60,8 +60,8 @@ class RankNoshSettings(Settings):
         predictor: The ranker, one of `nas list predictors`; `none` for random newcomers.
         encoding: What it sees of an architecture; empty for the predictor's own.
         free: Whether it also sees figures that cost nothing.
-        pool: Candidates that are ranked for every batch: all of a space that has no more, else
-            so many random ones and neighbours of the best.
+        whole: A space with no more functionally distinct members is ranked whole for every batch.
+        pool: Candidates of a larger one that are ranked: random ones and neighbours of the best.
         schedule: `shared`, one learning-rate schedule over the top level, of which every training
             is a part; or `own`, every training with a schedule of its own length, as in tables.
         blend: Whether the ranker has a say in who climbs.
@@ -80,7 +80,8 @@ class RankNoshSettings(Settings):
     predictor: str | None = None
     encoding: str = ""
     free: bool | None = None
-    pool: int = Field(20_000, ge=10, le=1_000_000)
+    whole: int = Field(50_000, ge=1, le=1_000_000)
+    pool: int = Field(2_000, ge=10, le=1_000_000)
     schedule: Literal["shared", "own"] = "shared"
     blend: bool | None = None
     adaptive: bool | None = None
@@ -161,6 +162,7 @@ class RankNosh(Strategy):
             predictor=s.predictor or ("pairwise-gin" if paper else "pairwise-linear"),
             encoding=s.encoding,
             free=not paper if s.free is None else s.free,
+            whole=s.whole,
             pool=s.pool,
             several=not paper,
         )

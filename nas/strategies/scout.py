@@ -72,7 +72,8 @@ class ScoutSettings(Settings):
     predictor: str = "pairwise-linear"
     encoding: str = ""
     free: bool = True
-    pool: int = Field(20_000, ge=10)
+    whole: int = Field(50_000, ge=1)
+    pool: int = Field(2_000, ge=10)
     several: bool = True
 
 
@@ -206,7 +207,7 @@ class Scout:
         """Whom to rank: everybody, or in a large space a sample and the best ones' neighbours."""
         problem, space = self._problem, self._problem.space
         size = space.size
-        if size is not None and size <= self._settings.pool:
+        if size is not None and size <= self._settings.whole:
             return [a for name, a in space.distinct.items() if name not in self._known]
         drawn = [space.sample(rng) for _ in range(self._settings.pool // 2)]
         best = sorted(self._leaders(), key=problem.rank_key)[:BEST]

@@ -22,10 +22,14 @@ class Ledger:
     Attributes:
         outcomes: The outcomes.
         most: Most works that went on at one time.
+        begins: When each of `outcomes` was begun, and
+        ends: when it was done, on the clock of `duration`.
     """
 
     outcomes: list[Outcome] = field(default_factory=list)
     most: int = 0
+    begins: list[float] = field(default_factory=list)
+    ends: list[float] = field(default_factory=list)
 
     def counts(self) -> list[int]:
         """Trainings to each budget, smallest budget first."""
@@ -39,6 +43,12 @@ class Ledger:
     def anew(self) -> float:
         """Epochs paid where every training starts from nothing."""
         return sum(o.budget or 0.0 for o in self.outcomes)
+
+    def throughput(self, parallel: int) -> float:
+        """Share of the time of `parallel` workers that is worked, until nothing more is begun."""
+        last = max(self.begins)
+        spans = zip(self.begins, self.ends, strict=True)
+        return sum(min(end, last) - begin for begin, end in spans) / (parallel * last)
 
     def best(self, problem: Problem) -> Outcome:
         """What the engine takes for the result: the best at the largest budget."""
@@ -65,7 +75,7 @@ def drive(
         epochs: The strategy is closed once it has spent so many.
     """
     ledger = Ledger()
-    running: list[tuple[float, int, Evaluate]] = []
+    running: list[tuple[float, int, Evaluate, float]] = []
     clock, number = 0.0, 0
 
     def done(work: Evaluate) -> Outcome:
@@ -88,12 +98,14 @@ def drive(
                 assert isinstance(work, Evaluate)
                 number += 1
                 takes = float(number) if duration is None else clock + duration(work)
-                running.append((takes, number, work))
+                running.append((takes, number, work, clock))
             ledger.most = max(ledger.most, len(running))
             answer = None
         elif isinstance(request, Next):
             running.sort(key=lambda item: item[:2])
-            clock, _, work = running.pop(0)
+            clock, _, work, begun = running.pop(0)
+            ledger.begins.append(begun)
+            ledger.ends.append(clock)
             answer = done(work)
         else:
             answer = [done(work) for work in request]

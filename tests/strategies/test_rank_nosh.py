@@ -287,7 +287,7 @@ def test_one_at_a_time_is_the_serial_search_exactly() -> None:
 @pytest.mark.parametrize("parallel", [4, 16])
 def test_nobody_waits_and_the_result_is_as_good(parallel: int) -> None:
     serial, busy = [], []
-    for seed in range(6):
+    for seed in range(4):
         chance = np.random.default_rng(seed)
         settings = {**FAST, "levels": (4, 40), "ratio": 0.15, "candidates": 100}
         ledger = drive(
@@ -299,6 +299,7 @@ def test_nobody_waits_and_the_result_is_as_good(parallel: int) -> None:
         )
         assert ledger.counts() == [100, 15]
         assert ledger.most == parallel
+        assert ledger.throughput(parallel) >= 0.85
         busy.append(regret(ledger))
         serial.append(regret(drive(RankNosh(settings), problem(), fidelity(40, 0.9), seed)))
     assert np.mean(busy) <= np.mean(serial) + 1.0
