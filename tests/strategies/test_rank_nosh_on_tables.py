@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from nas.core.config import RunConfig
 from nas.core.objective import parse_objectives
