@@ -21,9 +21,7 @@ def against_searches(history: Sequence[Entry]) -> Mapping[str, Any]:
     """
     kept = [e for e in history if e.ordinal >= 0]  # others were read before a larger budget
     reads = [
-        e
-        for e in kept
-        if e.ok and isinstance(e.work, Evaluate) and e.tags.get("stage") == "final"
+        e for e in kept if e.ok and isinstance(e.work, Evaluate) and e.tags.get("stage") == "final"
     ]
     pick = [e for e in reads if e.tags.get("arm") == FOUND and e.tags.get(SEARCH_TAG) == PICK]
     others = [e for e in reads if e.tags.get("arm") == RANDOM and SEARCH_TAG in e.tags]
