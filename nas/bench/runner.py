@@ -7,13 +7,14 @@ Searches that really train have a folder of their own besides, and are resumed f
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
@@ -41,7 +42,13 @@ Told = Callable[[Trace, int, int], None]
 
 
 class SearchError(NasError):
-    """A search of the comparison failed or was stopped; those that were done are kept."""
+    """A search of the comparison failed; those that were done are kept."""
+
+
+class SearchStopped(SearchError):  # noqa: N818
+    """The comparison was stopped by a signal; the same command goes on with it."""
+
+    exit_code: ClassVar[int] = 130
 
 
 def check_arms(arms: Iterable[Arm]) -> None:
@@ -72,6 +79,7 @@ def run_all(
 
     Raises:
         SearchError: A search failed, or a process died.
+        SearchStopped: A signal asked to stop.
     """
     todo, traces = [], []
     total = len(arms) * len(seeds)
@@ -100,7 +108,9 @@ def _done(todo: Sequence[tuple[Arm, int]], folder: Path, workers: int) -> Iterat
             yield search(arm.name, arm.id, _data(arm, seed), folder)
         return
     context = multiprocessing.get_context("forkserver")
-    begin = partial(limit_threads, fair_share(workers))
+    # Imported once, and where signals of the terminal do not reach.
+    context.set_forkserver_preload([__name__])
+    begin = partial(_begin, fair_share(workers))
     with ProcessPoolExecutor(workers, mp_context=context, initializer=begin) as pool:
         waiting: set[Future[Trace]] = set()
         rest = iter(todo)
@@ -115,12 +125,20 @@ def _done(todo: Sequence[tuple[Arm, int]], folder: Path, workers: int) -> Iterat
                 finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 for job in finished:
                     yield job.result()
+        except KeyboardInterrupt:
+            raise SearchStopped("stopped", "the same command goes on with the comparison") from None
         except BrokenProcessPool:
             raise SearchError(
                 "a process of the comparison died", "the same command goes on; fewer --workers?"
             ) from None
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin(threads: int) -> None:
+    """In a new process: a run takes Ctrl-C for itself while it goes on, between runs we wait."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    limit_threads(threads)
 
 
 def _data(arm: Arm, seed: int) -> dict[str, Any]:
@@ -137,7 +155,8 @@ def search(name: str, key: str, data: Mapping[str, Any], folder: Path) -> Trace:
         folder: The comparison's.
 
     Raises:
-        SearchError: It failed, or was stopped by a signal.
+        SearchError: It failed.
+        SearchStopped: A signal asked to stop.
     """
     config = build_settings(RunConfig, data)
     for plugin in config.plugins:
@@ -157,6 +176,8 @@ def search(name: str, key: str, data: Mapping[str, Any], folder: Path) -> Trace:
         if tests:
             stages.append(Stage(ACCOUNT, partial(_account, only_last=table is None)))
         result = run.execute(replace(plan, stages=stages, summarize=None))
+        if result.status == "stopped":
+            raise SearchStopped("stopped", "the same command goes on with the comparison")
         if result.status != "done":
             raise SearchError(f"search {name}, seed {config.seed}: {result.reason}", "run it again")
         objectives = parse_objectives(config.objectives)
