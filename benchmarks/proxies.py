@@ -112,6 +112,7 @@ def main() -> None:
     parser.add_argument("--networks", type=int, default=100)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--images", type=Path)
+    parser.add_argument("--only", nargs="+", default=list(SCALES), choices=list(SCALES))
     args = parser.parse_args()
     torch.set_num_threads(1)
     found = tables(args.tables)
@@ -123,8 +124,8 @@ def main() -> None:
                 print(f"| {name} | {proxy} | {correlation(column(rows, proxy), accuracy):+.2f} |")
     print(f"\nours: {args.networks} networks, {args.batch} images, {SCALES}\n")
     print("| table | proxy | Spearman | CPU s | no figure |\n|---|---|---|---|---|", flush=True)
-    for name, table in found.items():
-        ours(name, table, args)
+    for name in args.only:
+        ours(name, found[name], args)
 
 
 if __name__ == "__main__":

@@ -82,7 +82,8 @@ def nasbench201(folder: Path, name: str) -> Table:
         sizes = (32, 64, 100)
     else:
         columns = ("zen_c10", "params_c10", "flops_c10_M")
-        extra = np.log1p(np.array([[float(row[c]) for c in columns] for row in rows]))
+        extra = np.array([[float(row[c]) for c in columns] for row in rows])
+        extra[:, 1:] = np.log1p(extra[:, 1:])  # the Zen-score is a logarithm
     architectures = [space.parse(row["arch_str"]) for row in rows]
     costs = 100 - np.array([float(row[column]) for row in rows])
     if name != "c10+12":
