@@ -5,9 +5,10 @@
 
 FOLDER holds `nasbench201` and `nasbench101_sample`. Parts: `ratio` (epochs that the same ranker
 needs with uniform training to be as good), `peers` (other strategies at the same epochs; the
-pyramid without a ranker and the ranker without a pyramid among them), `ablation`. Everything is
-kept in --out, so the same command goes on where it was stopped. Selection is by validation error;
-test error (NAS-Bench-201) is read after the search.
+pyramid without a ranker and the ranker without a pyramid among them), `ablation`, `front-params`
+and `front-latency` (two objectives, by hypervolume). Everything is kept in --out, so the same
+command goes on where it was stopped. Selection is by validation error; test error
+(NAS-Bench-201) is read after the search.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def peer_arms(table: str) -> dict[str, ArmSettings]:
 
     return {
         "rank-nosh": ours(table),
-        "paper": ours(table, mode="paper", predictor="pairwise-linear", batch=10),
+        "paper": ours(table, mode="paper", predictor=LINEAR),
         "no-ranker": ours(table, predictor="none", blend=False),
         "no-pyramid": uniform(table, full),
         "random": peer("random"),
@@ -106,7 +107,36 @@ def ablation_arms(table: str) -> dict[str, ArmSettings]:
     return {name: ours(table, **change) for name, change in changes.items()}
 
 
-PARTS = {"ratio": ratio_arms, "peers": peer_arms, "ablation": ablation_arms}
+def front_arms(table: str) -> dict[str, ArmSettings]:
+    """Several objectives, 20,000 epochs each (100 trainings in full on NAS-Bench-201)."""
+    top, low = TOP[table], OURS[table]["levels"][0]
+    ratio = 0.15
+    count = int(20_000 / (low + ratio * (top - low)))
+
+    def peer(name: str, **settings: Any) -> ArmSettings:
+        return ArmSettings(strategy=name, settings=settings, budget="20000epochs")
+
+    return {
+        "rank-nosh": ours(table, ratio=ratio, candidates=count),
+        "one-objective": ours(table, ratio=ratio, candidates=count, mode="paper", predictor=LINEAR),
+        "nsga2": peer("nsga2"),
+        "random": peer("random"),
+    }
+
+
+PARTS = {
+    "ratio": ratio_arms,
+    "peers": peer_arms,
+    "ablation": ablation_arms,
+    "front-params": front_arms,
+    "front-latency": front_arms,
+}
+OBJECTIVES = {
+    "front-params": ("error:min", "params:min"),
+    "front-latency": ("error:min", "latency_ms:min"),
+}
+DEVICE = "pixel3"
+LINEAR = "pairwise-linear"
 
 
 def finals(group: Sequence[Trace]) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -156,10 +186,12 @@ def main() -> None:
     asked: dict[str, Any] = {
         "space": table["space"],
         "evaluator": f"table:{args.folder / table['folder']}",
-        "objectives": ("error:min",),
+        "objectives": OBJECTIVES.get(args.part, ("error:min",)),
     }
     if table["dataset"]:
         asked["evaluator_settings"] = {"dataset": table["dataset"]}
+    if args.part == "front-latency":
+        asked["evaluator_settings"]["latency_device"] = DEVICE
     arms = make_arms(asked, PARTS[args.part](args.table))
     out = args.out / f"{args.table}-{args.part}"
 
@@ -186,7 +218,7 @@ def main() -> None:
         )
         gap = (
             ""
-            if np.isnan(line.difference)
+            if np.isnan(line.difference) or truth.volume
             else (
                 f"{-100 * line.difference:+.2f}"
                 f" [{-100 * line.difference_high:+.2f}, {-100 * line.difference_low:+.2f}]"
@@ -198,6 +230,16 @@ def main() -> None:
             f" [{100 - 100 * line.error_high:.2f}, {100 - 100 * line.error_low:.2f}]"
             f" | {test} | {gap} | {'' if np.isnan(line.p) else f'{line.p:.1g}'} |"
         )
+    if truth.volume:
+        print("\nshare of the exact hypervolume: ", end="")
+        print(", ".join(f"{line.arm} {line.hypervolume:.4f}" for line in lines))
+        for line in lines[1:]:
+            low, high = line.difference_low, line.difference_high
+            print(
+                f"{line.arm} to the first: {line.difference:+.4f} [{low:+.4f}, {high:+.4f}]",
+                end="; ",
+            )
+        print()
     if args.part == "ratio":
         ratio, low, high, censored = budget_ratio(groups)
         print(
