@@ -292,11 +292,16 @@ def test_a_configuration_and_settings_beside_it_are_refused(searched: Run) -> No
 
 
 def test_a_limit_that_nothing_keeps_is_said() -> None:
-    run = nas.search(out=None, **tiny(objectives=["error:min", "params:min<=10"]))
+    run = nas.search(out=None, **tiny(objectives=["error:min", "loss:min<=1e-9"]))
     assert run.result is not None
     assert not run.result.feasible
     assert run.result.exit_code == 3
     assert run.result.front == ()
+
+
+def test_a_limit_that_nothing_can_keep_is_refused_at_once() -> None:
+    with pytest.raises(ConfigError, match=r"params:min<=10.* [0-9]+"):
+        nas.search(out=None, **tiny(objectives=["error:min", "params:min<=10"]))
 
 
 # -- the program ------------------------------------------------------------------------------
