@@ -34,9 +34,9 @@ TABLES: dict[str, dict[str, Any]] = {
     "nb101": {"space": "nasbench101", "folder": "nasbench101_sample", "dataset": None},
 }
 OURS: dict[str, dict[str, Any]] = {
-    "c10": {"levels": [12, 200], "ratio": 0.1, "candidates": 100, "first": 20},
-    "c100": {"levels": [12, 200], "ratio": 0.1, "candidates": 100, "first": 20},
-    "nb101": {"levels": [36, 108], "ratio": 0.3, "candidates": 50, "first": 16},
+    "c10": {"levels": [12, 200], "ratio": 0.1, "candidates": 100},
+    "c100": {"levels": [12, 200], "ratio": 0.1, "candidates": 100},
+    "nb101": {"levels": [36, 108], "ratio": 0.1, "candidates": 65},
 }
 TOP = {"c10": 200, "c100": 200, "nb101": 108}
 UNIFORM = (15, 25, 50, 100)
@@ -44,14 +44,18 @@ RESAMPLES = 4000
 
 
 def ours(table: str, **changes: Any) -> ArmSettings:
-    settings = {"schedule": "own", "batch": 10, **OURS[table], **changes}
+    settings = {"schedule": "own", "first": 10, "batch": 5, **OURS[table], **changes}
     return ArmSettings(strategy="rank-nosh", settings=settings, budget="unlimited")
 
 
 def uniform(table: str, count: int, **changes: Any) -> ArmSettings:
     """The same ranker, everybody trained in full."""
-    # Smaller batches than the pyramid's: the ranker learns more often, which helps here.
-    alone = {"levels": [TOP[table]], "candidates": count, "first": min(10, count // 2), "batch": 5}
+    alone = {
+        "levels": [TOP[table]],
+        "ratio": 1.0,
+        "candidates": count,
+        "first": min(10, count // 2),
+    }
     return ours(table, **alone, **changes)
 
 
@@ -103,7 +107,7 @@ def ablation_arms(table: str) -> dict[str, ArmSettings]:
             "ratio": 0.5,
             "candidates": 100,
         }
-        changes["levels=12,108"] = {"levels": [12, 108], "candidates": 70}
+        changes["levels=12,108"] = {"levels": [12, 108], "candidates": 90}
     return {name: ours(table, **change) for name, change in changes.items()}
 
 
