@@ -47,10 +47,12 @@ def test_it_conforms() -> None:
     check_executor(two, isolated=True, timeout=0.5)
 
 
+@pytest.mark.slow
 def test_every_mistake_of_a_function_is_its_candidates_failure() -> None:
     check_function(two, timeout=0.5)
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_where_the_nodes_do_not_share_the_folder(tmp_path: Path) -> None:
     results = []
     for name, make in (("a", lambda: RayExecutor(2, shared=False)), ("b", SerialExecutor)):
@@ -91,7 +93,7 @@ class Promoting(Strategy):
         return {"errors": errors}
 
 
-@pytest.mark.parametrize("shared", [None, False])
+@pytest.mark.parametrize("shared", [pytest.param(None, marks=pytest.mark.slow), False])
 def test_longer_trainings_find_what_shorter_ones_left(tmp_path: Path, shared: bool | None) -> None:
     trial = Trial(
         Promoting(),
@@ -130,7 +132,9 @@ def test_a_cluster_without_room_is_refused_before_work(tmp_path: Path) -> None:
         assert caught.value.exit_code == 4
 
 
-@pytest.mark.parametrize(("attempts", "expected"), [(1, "failed"), (2, "ok")])
+@pytest.mark.parametrize(
+    ("attempts", "expected"), [pytest.param(1, "failed", marks=pytest.mark.slow), (2, "ok")]
+)
 def test_the_death_of_a_worker_counts(tmp_path: Path, attempts: int, expected: str) -> None:
     events: list[Event] = []
     setup = Setup(evaluator=ACCIDENTS, spec={"folder": str(tmp_path), "seed": 3}, attempts=attempts)
@@ -163,6 +167,7 @@ class Hungry:
 """
 
 
+@pytest.mark.slow
 def test_a_memory_limit_ends_one_evaluation_and_progress_is_told(tmp_path: Path) -> None:
     plugin = tmp_path / "hungry_on_ray.py"
     plugin.write_text(HUNGRY)
@@ -178,6 +183,7 @@ def test_a_memory_limit_ends_one_evaluation_and_progress_is_told(tmp_path: Path)
     assert told[0]["scalars"] == {"error": 0.5}
 
 
+@pytest.mark.slow
 def test_any_function_can_be_sent_but_not_what_it_cannot_take_along(tmp_path: Path) -> None:
     setup = Setup(evaluator=lambda candidate, budget, seed: {"error": 0.25})
     trial = Trial(Random({"batch": 2}), toy_problem("error"), setup, "4evaluations", executor=two)
@@ -194,6 +200,7 @@ def test_any_function_can_be_sent_but_not_what_it_cannot_take_along(tmp_path: Pa
         RayExecutor(0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["nobody", "nas.core.work:no"])
 def test_an_unknown_evaluator_ends_the_run(tmp_path: Path, name: str) -> None:
     trial = Trial(Random(), toy_problem(), Setup(evaluator=name), "4evaluations", executor=two)
@@ -210,6 +217,7 @@ class Killer(Strategy):
         yield [Call("net", "train")]
 
 
+@pytest.mark.slow
 def test_a_session_that_cannot_be_made_ends_the_run(tmp_path: Path) -> None:
     with pytest.raises(NasError, match="no_session"):
         Trial(Killer(), toy_problem("error"), Setup(), executor=two).begin(tmp_path)
