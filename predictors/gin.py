@@ -7,13 +7,10 @@ messages along and against the edges have weights of their own, because cells ar
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
-import torch
 from pydantic import Field
-from torch import Tensor, nn
-from torch.nn import functional
 
 from nas.core.architecture import Architecture
 from nas.core.space import Space
@@ -21,7 +18,10 @@ from predictors.base import Batch, Predictor, PredictorSettings
 from predictors.encodings.base import Encoding, make_encoder
 from predictors.encodings.graphs import Reader
 from predictors.labels import Floats, Labels, Prediction
-from predictors.pairs import Mode, Pairs, make_pairs
+from predictors.pairs import Mode, make_pairs
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["GraphCode", "PairwiseGin"]
 
@@ -80,6 +80,9 @@ class GraphCode(Encoding):
 
     def decode(self, codes: Floats) -> tuple[Tensor, Tensor, Tensor]:
         """Vertices ``(n, cells, V, labels)``, edges ``(.., V, V)``, live ``(.., V)``."""
+        import torch
+        from torch.nn import functional
+
         size, cells = self.reader.width, len(self.reader.cells)
         split = torch.from_numpy(codes.astype(np.float32)).view(len(codes), cells, -1)
         edges, rest = split[..., : size * size], split[..., size * size :]
@@ -90,51 +93,6 @@ class GraphCode(Encoding):
         return vertices, edges.reshape(len(codes), cells, size, size), live
 
 
-class GraphNetwork(nn.Module):
-    """Scores of graphs; the same for isomorphic ones, and none depends on others of a batch.
-
-    Args:
-        labels: Width of a vertex's description.
-        cells: Kinds of cells; each has its own readout.
-        vectors: Width of what is known besides, 0 for nothing.
-        hidden: Units.
-        hops: Rounds of messages.
-    """
-
-    def __init__(self, labels: int, cells: int, vectors: int, hidden: int, hops: int) -> None:
-        super().__init__()
-        self.first = nn.Linear(labels, hidden)
-        self.hops = nn.ModuleList(
-            nn.ModuleDict(
-                {
-                    "gather": nn.Linear(3 * hidden, hidden),
-                    "norm": nn.LayerNorm(hidden),
-                    "mix": nn.Linear(hidden, hidden),
-                }
-            )
-            for _ in range(hops)
-        )
-        self.head = nn.Sequential(
-            nn.Linear(2 * cells * hidden + vectors, hidden), nn.ReLU(), nn.Linear(hidden, 1)
-        )
-
-    def forward(self, vertices: Tensor, edges: Tensor, live: Tensor, vectors: Tensor) -> Tensor:
-        """Scores ``(n,)``; see `GraphCode.decode`, and ``vectors (n, width)``."""
-        mask = live[..., None]
-        state = self.first(vertices) * mask
-        backward = edges.transpose(-1, -2)
-        for hop in self.hops:
-            assert isinstance(hop, nn.ModuleDict)
-            around = torch.cat([state, backward @ state, edges @ state], -1)
-            message = hop["mix"](functional.relu(hop["norm"](hop["gather"](around))))
-            state = (state + message) * mask
-        total = state.sum(-2) / live.sum(-1, keepdim=True).clamp(min=1)
-        highest = state.masked_fill(mask == 0, -1e4).amax(-2).clamp(min=-1e3)
-        read = torch.cat([total, highest], -1).flatten(1)
-        scores: Tensor = self.head(torch.cat([read, vectors], -1)).squeeze(-1)
-        return scores
-
-
 class PairwiseGin(Predictor):
     """A graph network trained by the logistic loss over pairs; it knows no deviation."""
 
@@ -142,51 +100,32 @@ class PairwiseGin(Predictor):
     ranks: ClassVar[bool] = True
 
     def _learn(self, batch: Batch, labels: Labels) -> None:
+        from predictors.graph_network import trained
+
         settings = self.settings
         self._codes = make_encoder(self.space, (GraphCode,))
         (self._reading,) = self._codes.encodings
         pairs = make_pairs(labels, settings.mode, settings.pairs, np.random.default_rng(self.seed))
         inputs = self._tensors(batch, slice(None))
-        with torch.random.fork_rng(devices=[]), torch.enable_grad():
-            torch.manual_seed(self.seed)
-            assert isinstance(self._reading, GraphCode)
-            self._network = GraphNetwork(
-                self._reading.labels,
-                len(self._reading.reader.cells),
-                inputs[-1].shape[1],
-                settings.hidden,
-                settings.hops,
-            )
-            self._train(inputs, pairs)
+        assert isinstance(self._reading, GraphCode)
+        size = self._reading.labels, len(self._reading.reader.cells), inputs[-1].shape[1]
+        self._network = trained(size, inputs, pairs, settings, self.seed)
         self._centre = float(self._scores(batch).mean())
-
-    def _train(self, inputs: tuple[Tensor, ...], pairs: Pairs) -> None:
-        settings = self.settings
-        better, worse = torch.from_numpy(pairs.better), torch.from_numpy(pairs.worse)
-        weight = torch.from_numpy(pairs.weight / pairs.weight.sum()).float()
-        optimizer = torch.optim.AdamW(
-            self._network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
-        )
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
-        for _ in range(settings.steps):
-            scores = self._network(*inputs)
-            loss = (weight * functional.softplus(scores[better] - scores[worse])).sum()
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            schedule.step()
 
     def _expect(self, batch: Batch) -> Prediction:
         scores = self._scores(batch) - self._centre
         return Prediction(scores, np.zeros(len(scores)))
 
-    @torch.no_grad()
     def _scores(self, batch: Batch) -> Floats:
+        from predictors.graph_network import scores
+
         starts = range(0, len(batch.architectures), _CHUNK)
-        parts = [self._network(*self._tensors(batch, slice(s, s + _CHUNK))) for s in starts]
-        return np.asarray(torch.cat(parts).double().numpy(), np.float64)
+        parts = (self._tensors(batch, slice(start, start + _CHUNK)) for start in starts)
+        return scores(self._network, parts)
 
     def _tensors(self, batch: Batch, part: slice) -> tuple[Tensor, ...]:
+        import torch
+
         assert isinstance(self._reading, GraphCode)
         graphs = self._reading.decode(self._codes(batch.architectures[part]))
         width = None if self.settings.vectors else 0

@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
-from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor
 
 from predictors.base import Batch, Predictor, PredictorSettings
 from predictors.labels import Labels, Prediction
@@ -45,6 +44,8 @@ class GradientBoosting(Predictor):
     Settings: ClassVar[type[PredictorSettings]] = BoostingSettings
 
     def _learn(self, batch: Batch, labels: Labels) -> None:
+        from sklearn.ensemble import HistGradientBoostingRegressor
+
         settings = self.settings
         self._targets = Targets(labels, settings.target)
         self._model = HistGradientBoostingRegressor(
@@ -85,6 +86,8 @@ class Forest(Predictor):
     Settings: ClassVar[type[PredictorSettings]] = ForestSettings
 
     def _learn(self, batch: Batch, labels: Labels) -> None:
+        from sklearn.ensemble import ExtraTreesRegressor
+
         settings = self.settings
         self._targets = Targets(labels, settings.target)
         self._model = ExtraTreesRegressor(

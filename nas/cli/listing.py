@@ -63,7 +63,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "strategies": Kind("nas.strategies:STRATEGIES", _strategy),
     "optimizers": Kind("nas.optimizers:OPTIMIZERS", _member),
     "schedules": Kind("nas.training.schedules:SCHEDULES", _member),
-    "predictors": Kind("predictors:PREDICTORS"),
+    "predictors": Kind("predictors:PREDICTORS", _strategy),
     "proxies": Kind("predictors:PROXIES"),
     "datasets": Kind("nas.training.data:DATASETS"),
     "executors": Kind("nas.engine.executors:EXECUTORS"),
