@@ -9,12 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.special import ndtri
 
 from evolution.quality import hypervolume, reference_point
 from evolution.selection import crowding, ranks
@@ -25,34 +24,17 @@ from nas.core.objective import Objective
 from nas.core.problem import Problem
 from nas.core.work import Outcome
 from nas.strategies.pyramid import Climber, Pyramid
+from nas.strategies.reliability import FEW, UNKNOWN, Floats, Readings, places
 from predictors import Labels, get_predictor
 
 if TYPE_CHECKING:
     from predictors.base import Predictor
-
-Floats: TypeAlias = NDArray[np.float64]
 
 NO_RANKER: Final = "none"
 """The name of no predictor: newcomers are drawn at random."""
 
 EXACT: Final = frozenset({"params", "macs", "latency_ms", "memory_mb", "energy_j"})
 """Figures that training does not change: known for good after the first reading."""
-
-FEW: Final = 5
-"""Candidates read on two levels below which nothing is said about the lower one."""
-
-UNKNOWN: Final = 0.5
-PRIOR: Final = 5
-FLOOR: Final = 0.02
-"""Reliability of a level of which nothing is known, what that is worth, and the least there is."""
-
-USELESS: Final = 0.0
-"""A lowest level whose rank correlation with the next is surely below this is passed by.
-
-Not more than zero: among those who were promoted because they are alike, it is low anyway.
-"""
-
-SURE: Final = 1.645  # standard errors, 95 % on one side
 
 BEST: Final = 10
 """Best candidates whose neighbourhood is ranked, too, where a space cannot be ranked whole."""
@@ -109,10 +91,15 @@ class Scout:
         self._scores: dict[str, list[float]] = {}  # by candidate, one for each learned objective
         self._figures: dict[str, Mapping[str, float]] = {}  # that cost nothing, by architecture
         self._round = 0
+        self._readings = Readings(pyramid, self._objectives, self._learned, level0)
         self._trust = self._trusted()
         self._known: set[str] = set()  # functional identity of whoever was named
 
     # -- who enters ------------------------------------------------------------------------
+
+    def entry_level(self) -> int:
+        """The level on which newcomers should enter."""
+        return self._readings.entry_level()
 
     def draw(self, count: int) -> list[Candidate]:
         """`count` random candidates, none of them equal to one named before."""
@@ -141,7 +128,11 @@ class Scout:
             self._name(candidate)
         self._problem.announce(
             "ranking",
-            {"round": self._round, "reliability": self.reliability(), "read": told["read"]},
+            {
+                "round": self._round,
+                "reliability": self._trust[self._learned[0]],
+                "read": told["read"],
+            },
         )
         return chosen
 
@@ -174,9 +165,9 @@ class Scout:
     ) -> Floats:
         """Scores of `architectures`, the first of which are those read; less is better."""
         labels = Labels(
-            np.array([self._cost(objective, climber.last) for climber in read]),
+            np.array([self._readings.cost(objective, climber.last) for climber in read]),
             np.array([climber.last[0] if climber.last else 0 for climber in read]),
-            np.array(self.reliability(objective)),
+            np.array(self._readings.reliability(objective)),
         )
         ranker = self._predictor(self._settings.predictor, seed)
         ranker.fit(architectures[: len(read)], labels, None if free is None else free[: len(read)])
@@ -245,7 +236,7 @@ class Scout:
         """Expected costs of everybody at the top `(n, objectives)`, measured ones where known."""
         costs = np.empty((len(architectures), len(self._objectives)))
         for index, objective in enumerate(self._objectives):
-            measured = np.array([self._cost(index, climber.last) for climber in read])
+            measured = np.array([self._readings.cost(index, climber.last) for climber in read])
             if index in self._learned:
                 column = scores[:, self._learned.index(index)]
                 costs[:, index] = self._calibrated(index, read, column)
@@ -268,7 +259,9 @@ class Scout:
         level = max((n for n in levels if len(self._pyramid.on_level(n)) >= FEW), default=0)
         rows = [row for row, climber in enumerate(read) if level in climber.readings]
         x = scores[rows]
-        y = np.array([self._cost(objective, (level, read[row].readings[level])) for row in rows])
+        y = np.array(
+            [self._readings.cost(objective, (level, read[row].readings[level])) for row in rows]
+        )
         spread = float(np.var(x)) if len(rows) else 0.0
         slope = max(0.0, float(np.cov(x, y, bias=True)[0, 1]) / spread) if spread > 0 else 0.0
         center = (float(np.mean(x)), float(np.mean(y))) if rows else (0.0, 0.0)
@@ -311,7 +304,7 @@ class Scout:
         so that it does not change while some of them climb.
         """
         everybody = self._pyramid.on_level(level)
-        return self._sorted(climbers, everybody, self._costs(level, everybody))
+        return self._sorted(climbers, everybody, self._readings.costs(level, everybody))
 
     def order(self, level: int, climbers: Sequence[Climber]) -> list[Climber]:
         """As `order_by_reading`, the ranker having a say as far as the level is unreliable.
@@ -321,14 +314,14 @@ class Scout:
         is relied on are those of the last round.
         """
         everybody = self._pyramid.on_level(level)
-        costs = self._costs(level, everybody)
+        costs = self._readings.costs(level, everybody)
         for column, index in enumerate(self._learned):
-            places = _places(costs[:, index])
+            read = places(costs[:, index])
             said = [self._scores.get(climber.candidate.id) for climber in everybody]
             scores = np.array([math.nan if s is None else s[column] for s in said])
             relied = min(1.0, self._trust[index][level] / UNKNOWN)
             trust = np.where(np.isnan(scores), 1.0, relied)
-            costs[:, index] = trust * places + (1 - trust) * _places(scores)
+            costs[:, index] = trust * read + (1 - trust) * places(scores)
         return self._sorted(climbers, everybody, costs)
 
     def _sorted(
@@ -350,102 +343,5 @@ class Scout:
             return 0.0
         return self._problem.violation(last[1])
 
-    # -- readings --------------------------------------------------------------------------
-
-    def _costs(self, level: int, climbers: Sequence[Climber]) -> Floats:
-        return np.array(
-            [
-                [
-                    self._cost(index, (level, c.readings[level]))
-                    for index in range(len(self._objectives))
-                ]
-                for c in climbers
-            ]
-        )
-
-    def _cost(self, index: int, reading: tuple[int, Outcome] | None) -> float:
-        """What a reading costs in an objective; NaN for none. Level 0 has its own figure."""
-        if reading is None:
-            return math.nan
-        level, outcome = reading
-        learned = index in self._learned
-        objective = self._objectives[index]
-        if level == 0 and self._level0 is not None and learned:
-            objective = self._level0
-        return objective.cost(outcome.figures)
-
     def _trusted(self) -> dict[int, list[float]]:
-        return {index: self.reliability(index) for index in self._learned}
-
-    def reliability(self, objective: int | None = None) -> list[float]:
-        """How far the order on each level agrees with that at the top, in [0, 1].
-
-        Kendall's tau between a level and the next one over the candidates read on both, multiplied
-        up to the top. Only promoted ones are read twice, so it is corrected for their being alike
-        (`_widened`), and drawn towards `UNKNOWN` as if so many as `PRIOR` had been read besides.
-        """
-        index = self._learned[0] if objective is None and self._learned else objective or 0
-        result = [1.0]
-        for level in reversed(range(self._pyramid.top)):
-            tau, count = self._agreement(level, index)
-            if count >= FEW:
-                tau = self._widened(tau, level, index)
-            step = (count * tau + PRIOR * UNKNOWN) / (count + PRIOR)
-            result.append(max(FLOOR, result[-1] * min(1.0, step)))
-        return result[::-1]
-
-    def _widened(self, tau: float, level: int, objective: int) -> float:
-        """What the rank correlation would be over everybody on the level, not just the promoted.
-
-        Thorndike's correction for direct selection (Personnel Selection, 1949, case 2) on normal
-        scores, with the correlation of two normals whose Kendall's tau this is.
-        """
-        everybody = self._pyramid.on_level(level)
-        costs = np.array([self._cost(objective, (level, c.readings[level])) for c in everybody])
-        scores = ndtri((_places(costs) * (len(costs) - 1) + 0.5) / len(costs))
-        promoted = np.array([level + 1 in climber.readings for climber in everybody])
-        inside = float(scores[promoted].std())
-        if inside == 0.0:
-            return tau
-        ratio = max(1.0, float(scores.std()) / inside)
-        pearson = math.sin(math.pi / 2 * tau)
-        wide = pearson * ratio / math.sqrt(1 + pearson**2 * (ratio**2 - 1))
-        return 2 / math.pi * math.asin(wide)
-
-    def _agreement(self, level: int, objective: int) -> tuple[float, int]:
-        """Kendall's tau between a level and the next, and over how many candidates."""
-        from scipy.stats import kendalltau
-
-        both = [c for c in self._pyramid.on_level(level) if level + 1 in c.readings]
-        if len(both) < FEW:
-            return 0.0, len(both)
-        pair = level, level + 1
-        lower, upper = ([self._cost(objective, (n, c.readings[n])) for c in both] for n in pair)
-        tau = float(kendalltau(lower, upper).statistic)
-        if math.isfinite(tau):
-            return tau, len(both)
-        # One of them is constant: a constant lower one tells nothing, an upper one leaves it open.
-        return (-1.0 if len(set(lower)) == 1 else UNKNOWN), len(both)
-
-    def entry_level(self) -> int:
-        """The lowest level that newcomers should be trained on; the levels below say nothing."""
-        for level in range(self._pyramid.top):
-            tau, count = self._agreement(level, self._learned[0] if self._learned else 0)
-            if count < 2 * FEW:
-                return level
-            error = math.sqrt(2 * (2 * count + 5) / (9 * count * (count - 1)))
-            if tau + SURE * error >= USELESS:
-                return level
-        return self._pyramid.top
-
-
-def _places(values: Floats) -> Floats:
-    """Places from 0 (least) to 1, equal values sharing theirs; 0.5 for what is not known."""
-    from scipy.stats import rankdata
-
-    if len(values) < 2:
-        return np.full(len(values), 0.5)
-    finite = np.isfinite(values)
-    places = np.full(len(values), 0.5)
-    places[finite] = (rankdata(values[finite]) - 1) / max(1, int(finite.sum()) - 1)
-    return places
+        return {index: self._readings.reliability(index) for index in self._learned}
