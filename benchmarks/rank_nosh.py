@@ -44,7 +44,7 @@ RESAMPLES = 4000
 
 
 def ours(table: str, **changes: Any) -> ArmSettings:
-    settings = {"schedule": "own", "first": 10, "batch": 5, **OURS[table], **changes}
+    settings = {"first": 10, "batch": 5, **OURS[table], **changes}
     return ArmSettings(strategy="rank-nosh", settings=settings, budget="unlimited")
 
 
@@ -123,7 +123,7 @@ def front_arms(table: str) -> dict[str, ArmSettings]:
     return {
         "rank-nosh": ours(table, ratio=ratio, candidates=count),
         "one-objective": ours(table, ratio=ratio, candidates=count, mode="paper", predictor=LINEAR),
-        "nsga2": peer("nsga2"),
+        "nsga2": peer("nsga2", population=10),
         "random": peer("random"),
     }
 
@@ -150,14 +150,16 @@ def finals(group: Sequence[Trace]) -> np.ndarray[Any, np.dtype[np.float64]]:
     return 100 * np.array(values)
 
 
-def budget_ratio(groups: Mapping[str, Sequence[Trace]]) -> tuple[float, float, float, float]:
+def budget_ratio(
+    groups: Mapping[str, Sequence[Trace]], charge: str
+) -> tuple[float, float, float, float]:
     """Epochs of uniform training for the pyramid's mean, over the pyramid's; interval; censored.
 
     The uniform means are interpolated over epochs. Where they never get there, the largest
     number of epochs is taken (so the ratio is a lower bound), and counted in the last figure.
     """
     pyramid = groups["rank-nosh"]
-    spent = float(np.mean([t.spent[-1] for t in pyramid]))
+    spent = float(np.mean([getattr(t, charge)[-1] for t in pyramid]))
     points = [groups[f"uniform-{count}"] for count in UNIFORM]
     epochs = np.array([np.mean([t.spent[-1] for t in group]) for group in points])
     ladder = np.stack([finals(group) for group in points])
@@ -245,11 +247,12 @@ def main() -> None:
             )
         print()
     if args.part == "ratio":
-        ratio, low, high, censored = budget_ratio(groups)
-        print(
-            f"\nbudget ratio {ratio:.2f} [{low:.2f}, {high:.2f}];"
-            f" uniform training never got there in {100 * censored:.0f}% of the resamples"
-        )
+        for charge, name in (("spent", "continued"), ("anew", "paid anew")):
+            ratio, low, high, censored = budget_ratio(groups, charge)
+            print(
+                f"\nbudget ratio, {name}: {ratio:.2f} [{low:.2f}, {high:.2f}];"
+                f" uniform training never got there in {100 * censored:.0f}% of the resamples"
+            )
 
 
 if __name__ == "__main__":

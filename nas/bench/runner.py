@@ -198,7 +198,7 @@ def _account(
     best: Outcome | None = None
     ever: dict[tuple[str, float | None], Outcome] = {}
     for outcome in before[SEARCH].outcomes:
-        if not outcome.ok or not problem.objectives[0].feasible(outcome.figures):
+        if problem.violation(outcome) > 0:
             continue
         larger = best is None or (outcome.budget or 0.0) > (best.budget or 0.0)
         equal = best is not None and outcome.budget == best.budget

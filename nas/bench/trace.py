@@ -99,7 +99,10 @@ def trace_of(
             anew.append(full)
     budgets = [e.budget or 0.0 for e in entries]
     costs = [
-        [o.cost(e.figures) if e.ok and o.feasible(e.figures) else None for e in entries]
+        [
+            o.cost(e.figures) if e.ok and all(x.feasible(e.figures) for x in objectives) else None
+            for e in entries
+        ]
         for o in objectives
     ]
     tests = {e.candidate.id: e.figures["test_error"] for e in history if "test_error" in e.figures}

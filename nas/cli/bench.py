@@ -21,6 +21,9 @@ from nas.cli.options import (
 )
 from nas.cli.streams import Streams
 
+ALIKE = 1.1
+"""Costs within this factor are called equal."""
+
 if TYPE_CHECKING:
     from nas.bench.account import Line
     from nas.bench.trace import Trace
@@ -131,6 +134,12 @@ def command(
         streams.document({"folder": str(folder), "arms": [line.to_dict() for line in lines]})
         return
     streams.text(_text(lines, truth.exact))
+    spent = [line.epochs or line.evaluations for line in lines]
+    if max(spent) > ALIKE * min(spent):
+        streams.text(
+            f"\nCOSTS DIFFER, from {min(spent):.0f} to {max(spent):.0f}: this is no comparison at"
+            " equal cost; give --budget, or arms with budgets of their own"
+        )
     streams.text(f"\nfiles  {'  '.join(str(path) for path in files)}")
 
 

@@ -301,12 +301,14 @@ def _preset(strategy: str, scale: Any, space: Space, evaluator: str) -> dict[str
     values = preset(strategy, scale)
     special = values.pop(BY_SPACE, {})
     looked_up = values.pop(BY_EVALUATOR, {})
-    if looking_up(evaluator) is not None:  # the rest is about training
-        return dict(looked_up.get(evaluator.partition(":")[0], {}))
+    table = looking_up(evaluator) is not None
+    if table:  # the rest is about training
+        values = dict(looked_up.get(evaluator.partition(":")[0], {}))
+        special = values.pop(BY_SPACE, {})
     for pattern, over in special.items():
         if fnmatchcase(space.name, pattern):
             values = merge(values, over)
-    return _fitting(values, space)
+    return values if table else _fitting(values, space)
 
 
 def _fitting(values: dict[str, Any], space: Space) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
-from math import ceil
+from math import ceil, floor
 
 from nas.core.architecture import Candidate
 from nas.core.errors import ConfigError
@@ -61,12 +61,25 @@ class Pyramid:
         budgets: What a training up to each level costs in all, increasing; a first one of zero
             is level 0, which is scored and not trained.
         ratio: Share of a level that reaches the next one, above 0 and at most 1.
+        reserve: Share of every quota that is held back until the pyramid is full, so that those
+            who enter late can climb; level 0 holds nothing back. 0 is the published pyramid.
+        continued: Whether a training costs what it adds to the one before, or all of its epochs.
+
+    Attributes:
+        full: Nobody will enter any more.
 
     Raises:
         ConfigError: The budgets do not increase, or the ratio is out of range.
     """
 
-    def __init__(self, budgets: Sequence[float], ratio: float) -> None:
+    def __init__(
+        self,
+        budgets: Sequence[float],
+        ratio: float,
+        reserve: float = 0.0,
+        *,
+        continued: bool = True,
+    ) -> None:
         if not budgets or any(b <= a for a, b in pairwise(budgets)):
             raise ConfigError(f"levels are {list(budgets)}", "expected increasing epochs")
         if budgets[0] < 0 or budgets[-1] <= 0:
@@ -76,6 +89,13 @@ class Pyramid:
         self.budgets = tuple(float(budget) for budget in budgets)
         # As a fraction of what was written: 0.1 * 30 is a little more than 3 in floats.
         self._ratio = Fraction(str(ratio))
+        self._held = self._ratio * (1 - Fraction(str(reserve)))
+        self._reserve = reserve
+        below = (0.0, *self.budgets) if continued else [0.0] * len(budgets)
+        # What a training to each level costs those who come from the level below.
+        self._prices = tuple(b - before for b, before in zip(self.budgets, below, strict=False))
+        self._continued = continued
+        self.full = False
         self.climbers: dict[str, Climber] = {}
         self._reached = [0] * len(budgets)
 
@@ -122,8 +142,11 @@ class Pyramid:
             climber.failed = True
 
     def open(self, level: int) -> int:
-        """How many more the quota of `level` lets climb there."""
-        return ceil(self._ratio * self._reached[level - 1]) - self._reached[level]
+        """How many more the quota of `level` lets climb there now."""
+        below = self._reached[level - 1]
+        if self._reserve and not self.full and self.budgets[level - 1] > 0:
+            return max(0, floor(self._held * below) - self._reached[level])
+        return ceil(self._ratio * below) - self._reached[level]
 
     def waiting(self, level: int) -> list[Climber]:
         """Those who finished exactly `level` and were not sent higher, in order of entry."""
@@ -152,8 +175,8 @@ class Pyramid:
         return [c for c in self.climbers.values() if level in c.readings]
 
     def price(self, climber: Climber) -> float:
-        """Epochs of the training that brings it to its level, continued from the one before."""
-        last = climber.last
+        """Epochs of the training that brings it to its level."""
+        last = climber.last if self._continued else None
         return self.budgets[climber.level] - (self.budgets[last[0]] if last else 0.0)
 
     def outlook(self, count: int, level: int = 0) -> float:
@@ -166,22 +189,12 @@ class Pyramid:
         for upper in range(1, self.top + 1):
             climbing = max(0, ceil(self._ratio * reached[upper - 1]) - reached[upper])
             reached[upper] += climbing
-            due += climbing * (self.budgets[upper] - self.budgets[upper - 1])
+            due += climbing * self._prices[upper]
         return due
 
-    def cost(self, count: int, *, anew: bool = False) -> float:
-        """Epochs of a pyramid into which `count` have entered.
-
-        Args:
-            count: Candidates on the lowest level.
-            anew: Every level is trained from nothing; else it continues the one below.
-        """
-        return sum(
-            reached * (budget if anew else budget - before)
-            for reached, budget, before in zip(
-                self.counts(count), self.budgets, (0.0, *self.budgets), strict=False
-            )
-        )
+    def cost(self, count: int) -> float:
+        """Epochs of a pyramid into which `count` have entered."""
+        return sum(r * price for r, price in zip(self.counts(count), self._prices, strict=True))
 
     def counts(self, count: int) -> list[int]:
         """How many of `count` newcomers reach each level in the end."""

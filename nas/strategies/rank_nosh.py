@@ -30,8 +30,10 @@ from pydantic import Field
 
 from nas.core.config import Settings
 from nas.core.config import Settings as SettingsModel
+from nas.core.errors import ConfigError
 from nas.core.objective import Objective
 from nas.core.problem import Problem
+from nas.core.registry import close_matches
 from nas.core.space import Space
 from nas.core.work import Evaluate, Next, Outcome, Request, Start
 from nas.strategies.base import Strategy
@@ -63,9 +65,12 @@ class RankNoshSettings(Settings):
         whole: A space with no more functionally distinct members is ranked whole for every batch.
         pool: Candidates of a larger one that are ranked: random ones and neighbours of the best.
         schedule: `shared`, one learning-rate schedule over the top level, of which every training
-            is a part; or `own`, every training with a schedule of its own length, as in tables.
+            is a part and continues the one before (a table charges the epochs between); or `own`,
+            every training anew, with a schedule of its own length.
         blend: Whether the ranker has a say in who climbs.
         adaptive: Whether newcomers pass levels that say nothing.
+        reserve: Share of every quota that is held back until everybody has entered, for those who
+            come late.
         parallel: 0 for batches; else trainings that go on at any time, nobody waiting for anybody.
     """
 
@@ -85,6 +90,7 @@ class RankNoshSettings(Settings):
     schedule: Literal["shared", "own"] = "shared"
     blend: bool | None = None
     adaptive: bool | None = None
+    reserve: float = Field(0.0, ge=0, lt=1)
     parallel: int = Field(0, ge=0, le=4096)
 
 
@@ -150,10 +156,9 @@ class RankNosh(Strategy):
             search.record(running.pop(outcome.candidate.id), outcome)
 
     def _pyramid(self) -> Pyramid:
-        levels = self.settings.levels
-        return Pyramid(
-            levels if self.settings.level0 is None else (0.0, *levels), self.settings.ratio
-        )
+        s = self.settings
+        levels = s.levels if s.level0 is None else (0.0, *s.levels)
+        return Pyramid(levels, s.ratio, s.reserve, continued=s.schedule == "shared")
 
     def _scout_settings(self) -> ScoutSettings:
         s, paper = self.settings, self.settings.mode == "paper"
@@ -184,18 +189,22 @@ class _Search:
         self._pyramid = pyramid
         self._blend = not paper if settings.blend is None else settings.blend
         self._adaptive = not paper if settings.adaptive is None else settings.adaptive
-        level0 = None if settings.level0 is None else Objective.parse(settings.level0)
-        self._scout = Scout(problem, rng, scout, pyramid, level0)
+        self._level0 = None if settings.level0 is None else Objective.parse(settings.level0)
+        self._scout = Scout(problem, rng, scout, pyramid, self._level0)
         self._left = pyramid.cost(settings.candidates)  # epochs of the whole pyramid
         self._empty = False
 
     def newcomers(self) -> list[Climber]:
-        """The next batch, on the level where it enters; empty once the pyramid is full."""
+        """The next batch, on the level where it enters.
+
+        Once nobody more can enter, those whom the reserve lets climb; empty after that.
+        """
         first = not self._pyramid.climbers
         level = self._scout.entry_level() if self._adaptive else 0
         count = self._room(self._settings.first if first else self._settings.batch, level)
         if count < 1 or self._empty:
-            return []
+            opened, self._pyramid.full = not self._pyramid.full, True
+            return self.climb() if opened else []
         chosen = self._scout.draw(count) if first else self._scout.propose(count)
         self._empty = len(chosen) < count  # the space has no more
         return [self._sent(self._pyramid.enter(candidate, level)) for candidate in chosen]
@@ -220,15 +229,25 @@ class _Search:
     def work(self, climber: Climber) -> Evaluate:
         """The training that brings a climber to its level."""
         budgets, last = self._pyramid.budgets, climber.last
-        trained = budgets[climber.level] > 0 and self._settings.schedule == "shared"
+        shared = budgets[climber.level] > 0 and self._settings.schedule == "shared"
         return Evaluate(
             climber.candidate,
             budgets[climber.level],
             tags={"level": climber.level},
-            horizon=budgets[-1] if trained else None,
-            since=budgets[last[0]] if last and budgets[last[0]] > 0 else None,
+            horizon=budgets[-1] if shared else None,
+            since=budgets[last[0]] if shared and last and budgets[last[0]] > 0 else None,
         )
 
     def record(self, climber: Climber, outcome: Outcome) -> None:
-        """Take in what a training gave."""
+        """Take in what a training gave.
+
+        Raises:
+            ConfigError: Nobody reports the figure of level 0.
+        """
+        level0 = self._level0 if climber.level == 0 and outcome.ok else None
+        if level0 is not None and level0.metric not in outcome.figures:
+            raise ConfigError(
+                f"nobody reports level0={level0.metric!r} without training",
+                close_matches(level0.metric, list(outcome.figures)),
+            )
         self._pyramid.record(climber, outcome)

@@ -138,7 +138,7 @@ class Scout:
 
     def _decide(self, count: int, seed: int) -> dict[str, Any]:
         read = [c for c in self._pyramid.climbers.values() if c.last is not None]
-        pool = self._unnamed(np.random.default_rng(seed))
+        pool = self._within_limits(self._unnamed(np.random.default_rng(seed)))
         both = [climber.candidate.architecture for climber in read] + pool
         free = self._free(both)
         scores = np.stack([self._rank(i, read, both, free, seed) for i in self._learned], axis=1)
@@ -209,6 +209,18 @@ class Scout:
         for architecture in drawn:
             found.setdefault(space.identity(architecture), architecture)
         return [a for name, a in found.items() if name not in self._known]
+
+    def _within_limits(self, architectures: list[Architecture]) -> list[Architecture]:
+        """Without those that are known to break a limit, if any are left then."""
+        limits = [o for o in self._problem.objectives if o.limit is not None]
+        if not limits:
+            return architectures
+        kept = []
+        for architecture in architectures:
+            figures = self._known_of(architecture)
+            if all(o.feasible(figures) for o in limits if o.metric in figures):
+                kept.append(architecture)
+        return kept or architectures
 
     def _leaders(self) -> list[Outcome]:
         """Readings on the highest level that anybody has finished."""
@@ -328,10 +340,10 @@ class Scout:
         self, climbers: Sequence[Climber], everybody: Sequence[Climber], costs: Floats
     ) -> list[Climber]:
         numbers = np.array([climber.number for climber in everybody])
+        beyond = np.array([self._violation(climber) for climber in everybody])
         if costs.shape[1] == 1:
-            order = np.lexsort((numbers, costs[:, 0]))
+            order = np.lexsort((numbers, costs[:, 0], beyond))
         else:
-            beyond = np.array([self._violation(climber) for climber in everybody])
             fronts = ranks(costs, beyond)
             order = np.lexsort((numbers, -crowding(costs, fronts), fronts))
         wanted = {climber.number for climber in climbers}

@@ -81,11 +81,14 @@ def test_a_trace_of_a_history() -> None:
         entry("y", 2, 0.6, 0),  # known from before: nothing was paid
         entry("x", 6, 0.3, 0, phase="account", split="test", figures={"test_error": 0.35}),
     ]
-    objectives = (Objective.parse("error"), Objective.parse("params:min<=4"))
+    objectives = (Objective.parse("error"), Objective.parse("params:min<=6"))
     trace = trace_of("a", "k", 3, history, objectives, "search")
     assert trace.spent == [2, 6, 6]
     assert trace.anew == [2, 8, 10]
-    assert trace.costs == [[0.4, 0.3, 0.6], [None, None, None]]  # beyond the limit
+    assert trace.costs == [[0.4, 0.3, 0.6], [5.0, 5.0, 5.0]]
+    strict = (objectives[0], Objective.parse("params:min<=4"))
+    beyond = trace_of("a", "k", 3, history, strict, "search")
+    assert beyond.costs == [[None] * 3, [None] * 3]  # one limit broken, and nothing counts
     assert list(trace.tests.values()) == [0.35]
     assert trace.seconds == 1.5
 

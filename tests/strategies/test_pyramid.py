@@ -48,7 +48,7 @@ def test_the_published_epochs(
     pyramid = Pyramid(budgets, ratio)
     assert pyramid.counts(100) == counts
     assert pyramid.cost(100) == continued
-    assert pyramid.cost(100, anew=True) == anew
+    assert Pyramid(budgets, ratio, continued=False).cost(100) == anew
     assert pyramid.outlook(100) == continued
 
 
@@ -152,3 +152,17 @@ def test_nobody_enters_twice_or_climbs_out_of_turn() -> None:
         pyramid.enter(candidate(0))
     with pytest.raises(ValueError, match="cannot climb"):
         pyramid.promote(climber)
+
+
+def test_a_reserve_opens_once_everybody_has_entered() -> None:
+    pyramid = Pyramid((1, 2), 0.2, reserve=0.5)
+    for number in range(10):
+        read(pyramid, pyramid.enter(candidate(number)), 0.9 - number / 20)
+    assert [c.number for c in pyramid.next_climbers(by_error)] == [9]  # one of two
+    assert pyramid.next_climbers(by_error) == []
+    pyramid.full = True
+    assert [c.number for c in pyramid.next_climbers(by_error)] == [8]
+    small = Pyramid((1, 2), 0.1, reserve=0.5)
+    for number in range(10):
+        read(small, small.enter(candidate(number)), 0.5)
+    assert small.next_climbers(by_error) == []  # its only place is kept for later

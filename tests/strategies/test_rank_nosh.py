@@ -29,7 +29,7 @@ from nas.testing.toys import toy_evaluator, toy_problem
 from .driving import Ledger, drive
 
 EDGES, OPERATIONS = 6, "abcde"
-FAST: dict[str, Any] = {"predictor": "pairwise-linear", "encoding": "onehot", "schedule": "own"}
+FAST: dict[str, Any] = {"predictor": "pairwise-linear", "encoding": "onehot"}
 
 
 class Landscape(Space):
@@ -164,6 +164,35 @@ def test_a_shared_schedule_is_laid_out_for_the_top_and_continued() -> None:
         (2.0, 6.0, None),
         (6.0, 6.0, 2.0),
     }
+
+
+def test_with_schedules_of_their_own_trainings_begin_anew() -> None:
+    settings = {**FAST, "levels": (2, 6), "candidates": 6, "first": 4, "schedule": "own"}
+    strategy = RankNosh(settings)
+    ledger = drive(strategy, problem(), fidelity(6, 1))
+    works = [o.work for o in ledger.outcomes]
+    assert all(isinstance(w, Evaluate) and w.since is w.horizon is None for w in works)
+    assert ledger.epochs() == 6 * 2 + 3 * 6 == strategy.expected(SPACE)["epochs"]
+
+
+def test_the_same_epochs_with_a_reserve() -> None:
+    settings = {**FAST, "levels": (10, 50, 100, 200), "reserve": 0.5}
+    for parallel in (0, 1):
+        ledger = drive(RankNosh({**settings, "parallel": parallel}), problem(), fidelity(200, 0.9))
+        assert ledger.counts() == [100, 50, 25, 13]
+
+
+def test_level_zero_must_be_reported() -> None:
+    settings = {**FAST, "levels": (10,), "level0": "synflow:max"}
+    with pytest.raises(ConfigError, match="nobody reports level0='synflow'"):
+        drive(RankNosh(settings), problem(), lambda work: {"params": 1.0, "error": 0.5})
+
+
+def test_the_published_mode_keeps_limits_too() -> None:
+    settings = {**FAST, "mode": "paper", "levels": (1, 4), "candidates": 60, "batch": 6}
+    wanted = toy_problem("error:min", "params:min<=400")
+    best = drive(RankNosh(settings), wanted, toys).best(wanted)
+    assert best.figures["params"] <= 400
 
 
 def test_a_loser_is_revived_by_a_whole_search() -> None:

@@ -23,8 +23,8 @@ from .driving import Ledger, drive
 
 Find = Callable[..., Path]
 
-NB201 = {"levels": (12, 200), "ratio": 0.1, "candidates": 100, "first": 20, "schedule": "own"}
-NB101 = {"levels": (36, 108), "ratio": 0.3, "candidates": 50, "schedule": "own"}
+NB201 = {"levels": (12, 200), "ratio": 0.1, "candidates": 100, "first": 10, "batch": 5}
+NB101 = {"levels": (36, 108), "ratio": 0.1, "candidates": 65, "first": 10, "batch": 5}
 
 
 class Table:
