@@ -7,11 +7,10 @@ trained on comparisons: of two candidates on one level the one with the lower er
 on different levels the higher one. The best-ranked candidates not yet tried enter next.
 
 `mode=paper` is that, as reconstructed from what is public: every pair counts alike, and the best
-reading climbs. The default differs where something else was measured to be better:
+reading climbs. The default differs so that levels which mislead do no harm, and in what it can do:
 
 - a pair counts by how well readings on its lower level have predicted the level above (squared,
-  multiplied up to the top). Taken at face value, weak early readings are false supervision, and
-  the published rule then loses to no ranker at all;
+  multiplied up to the top): taken at face value, weak early readings are false supervision;
 - who climbs is decided by the reading as far as its level can be relied on, and by the ranker for
   the rest; a lowest level that turns out to say nothing is passed by newcomers from then on;
 - the ranker sees hand-made features of the graph and figures that cost nothing;
