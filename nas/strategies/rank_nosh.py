@@ -7,8 +7,8 @@ trained on comparisons: of two candidates on one level the one with the lower er
 on different levels the higher one. The best-ranked candidates not yet tried enter next.
 
 `mode=paper` is that, as reconstructed from what is public: every pair counts alike, and the best
-reading climbs. The default differs so that levels which mislead do less harm (`docs/rank-nosh.md` says how far that
-holds), and in what it can do:
+reading climbs. The default differs so that levels which mislead do less harm (how far that holds is
+in `docs/rank-nosh.md`), and in what it can do:
 
 - a pair counts by how well readings on its lower level have predicted the level above (squared,
   multiplied up to the top): taken at face value, weak early readings are false supervision;
