@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 
 from nas.bench.arms import Arm
-from nas.bench.trace import Trace, read_trace, trace_of, write_trace
+from nas.bench.trace import Trace, read_trace, standing, trace_of, write_trace
 from nas.core.config import RunConfig, build_settings
 from nas.core.errors import NasError, UnsupportedError
 from nas.core.objective import parse_objectives
@@ -85,7 +85,7 @@ def run_all(
     total = len(arms) * len(seeds)
     for seed in seeds:  # seed by seed, so that arms can be compared early
         for arm in arms:
-            trace = read_trace(trace_file(folder, arm, seed))
+            trace = read_trace(trace_file(folder, arm.name, seed))
             if trace is None or trace.key != arm.id:
                 todo.append((arm, seed))
                 continue
@@ -97,9 +97,9 @@ def run_all(
     return traces
 
 
-def trace_file(folder: Path, arm: Arm, seed: int) -> Path:
-    """Where the trace of a search lies."""
-    return folder / "traces" / arm.name / f"seed-{seed}.json"
+def trace_file(folder: Path, arm: str, seed: int) -> Path:
+    """Where the trace of a search by the arm of that name lies."""
+    return folder / "traces" / arm / f"seed-{seed}.json"
 
 
 def _done(todo: Sequence[tuple[Arm, int]], folder: Path, workers: int) -> Iterator[Trace]:
@@ -182,8 +182,7 @@ def search(name: str, key: str, data: Mapping[str, Any], folder: Path) -> Trace:
             raise SearchError(f"search {name}, seed {config.seed}: {result.reason}", "run it again")
         objectives = parse_objectives(config.objectives)
         trace = trace_of(name, key, config.seed, run.history, objectives, SEARCH)
-    path = folder / "traces" / name / f"seed-{config.seed}.json"
-    write_trace(path, trace)
+    write_trace(trace_file(folder, name, config.seed), trace)
     return trace
 
 
@@ -200,12 +199,8 @@ def _account(
     for outcome in before[SEARCH].outcomes:
         if problem.violation(outcome) > 0:
             continue
-        larger = best is None or (outcome.budget or 0.0) > (best.budget or 0.0)
-        equal = best is not None and outcome.budget == best.budget
-        first = problem.objectives[0]
-        if larger or (
-            equal and best is not None and first.cost(outcome.figures) < first.cost(best.figures)
-        ):
+        mine = standing(outcome.budget or 0.0, problem.costs(outcome)[0])
+        if best is None or mine < standing(best.budget or 0.0, problem.costs(best)[0]):
             best = outcome
             ever[outcome.candidate.id, outcome.budget] = outcome
     chosen = [best] if only_last and best is not None else list(ever.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -52,18 +53,18 @@ class Trace:
         engine would give as its result there.
         """
         best: int | None = None
+        held = (math.inf, math.inf)
         result: list[int | None] = []
-        for number, cost in enumerate(self.costs[0]):
-            if cost is not None and (best is None or self._beats(number, best)):
-                best = number
+        for number, (budget, cost) in enumerate(zip(self.budgets, self.costs[0], strict=True)):
+            if cost is not None and standing(budget, cost) < held:
+                best, held = number, standing(budget, cost)
             result.append(best)
         return result
 
-    def _beats(self, number: int, best: int) -> bool:
-        mine, held = self.costs[0][number], self.costs[0][best]
-        if self.budgets[number] != self.budgets[best]:
-            return self.budgets[number] > self.budgets[best]
-        return mine is not None and held is not None and mine < held
+
+def standing(budget: float, cost: float) -> tuple[float, float]:
+    """Less is better: whatever had the larger budget, then what costs less."""
+    return -budget, cost
 
 
 def trace_of(

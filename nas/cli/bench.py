@@ -12,11 +12,11 @@ from nas.cli.options import (
     Data,
     EvaluatorOption,
     Json,
+    Objectives,
     Plugins,
     Quiet,
     Seed,
     Sets,
-    complete_metric,
     complete_space,
 )
 from nas.cli.streams import Streams
@@ -56,16 +56,7 @@ def command(
     ] = None,
     evaluator: EvaluatorOption = None,
     data: Data = None,
-    objectives: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--objective",
-            metavar="METRIC[:min|max][<=LIMIT]",
-            help="What is good; several are compared by hypervolume [default: error].",
-            autocompletion=complete_metric,
-            show_default=False,
-        ),
-    ] = None,
+    objectives: Objectives = None,
     budget: Annotated[
         str | None,
         typer.Option(

@@ -136,6 +136,16 @@ Address = Annotated[
         show_default=False,
     ),
 ]
+Objectives = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--objective",
+        metavar="METRIC[:min|max][<=LIMIT]",
+        help="What is good, e.g. params:min<=2e6; several make a front [default: error].",
+        autocompletion=complete_metric,
+        show_default=False,
+    ),
+]
 Data = Annotated[
     str | None,
     typer.Option(

@@ -14,12 +14,12 @@ from nas.cli.options import (
     Device,
     EvaluatorOption,
     Json,
+    Objectives,
     Plugins,
     Quiet,
     Seed,
     Sets,
     complete_executor,
-    complete_metric,
     complete_space,
     complete_strategy,
 )
@@ -50,16 +50,7 @@ def command(
     ] = None,
     data: Data = None,
     evaluator: EvaluatorOption = None,
-    objectives: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--objective",
-            metavar="METRIC[:min|max][<=LIMIT]",
-            help="What is good, e.g. params:min<=2e6; several make a front [default: error].",
-            autocompletion=complete_metric,
-            show_default=False,
-        ),
-    ] = None,
+    objectives: Objectives = None,
     config: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="A YAML file, e.g. another run's config.yaml."),

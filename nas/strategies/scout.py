@@ -119,9 +119,9 @@ class Scout:
         if read < 2 or self._settings.predictor == NO_RANKER:
             return self.draw(count)
         self._round += 1
+        self._trust = self._trusted()
         told = self._problem.remember(f"round-{self._round}", lambda: self._decide(count, seed))
         self._scores.update(told["scores"])
-        self._trust = self._trusted()
         space = self._problem.space
         chosen = [self._problem.candidate(space.architecture(c)) for c in told["newcomers"]]
         for candidate in chosen:
@@ -167,7 +167,7 @@ class Scout:
         labels = Labels(
             np.array([self._readings.cost(objective, climber.last) for climber in read]),
             np.array([climber.last[0] if climber.last else 0 for climber in read]),
-            np.array(self._readings.reliability(objective)),
+            np.array(self._trust[objective]),
         )
         ranker = self._predictor(self._settings.predictor, seed)
         ranker.fit(architectures[: len(read)], labels, None if free is None else free[: len(read)])

@@ -212,7 +212,7 @@ def test_a_search_that_was_killed_is_taken_up(toys: Path, tmp_path: Path) -> Non
     whole = search(arm.name, arm.id, arm.config.model_dump(mode="json"), tmp_path / "one")
     out = tmp_path / "two"
     search(arm.name, arm.id, arm.config.model_dump(mode="json"), out)
-    trace_file(out, arm, 0).unlink()  # killed after the last evaluation, before it was written
+    trace_file(out, arm.name, 0).unlink()  # killed after the last evaluation, before it was written
     again = search(arm.name, arm.id, arm.config.model_dump(mode="json"), out)
     assert (again.ids, again.costs, again.spent) == (whole.ids, whole.costs, whole.spent)
 
