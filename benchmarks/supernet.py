@@ -3,7 +3,9 @@
 Variants alternate in one process and take the same batches; what is reported is process CPU time
 (on a GPU: wall time between synchronisations), the median of the ratios of neighbouring runs, and
 whether the gates are met. The plain form runs each operation by itself in the default memory
-layout (batch, channels, height, width).
+layout (batch, channels, height, width). On a GPU the fast form is recorded and replayed, as the
+engine does it (`--eager` leaves that out), and `--bf16` is for the fast form alone unless
+`--bf16-plain` is given too.
 
     python benchmarks/supernet.py --channels 16 --layers 8 --batch 8 --repeats 5
 """
@@ -17,6 +19,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +32,9 @@ from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
+from nas.training.graphs import EAGER_CALLS, Pool, Recorded  # noqa: E402
 from search_spaces import get_space  # noqa: E402
-from search_spaces.supernet import Supernet, masked  # noqa: E402
+from search_spaces.supernet import Mixture, Supernet, masked  # noqa: E402
 
 VIEWS = frozenset(
     (
@@ -62,48 +66,69 @@ class Counting(TorchDispatchMode):
 class Subject:
     """One supernet and what is done with it."""
 
-    def __init__(self, model: Supernet, x: Tensor, y: Tensor, dtype: torch.dtype | None) -> None:
+    def __init__(
+        self, model: Supernet, x: Tensor, y: Tensor, dtype: torch.dtype | None, record: bool
+    ) -> None:
         self.model = model
         self.x = x
         self.y = y
         self.dtype = dtype
+        self.record = record
+        self._groups = tuple(model.mixture())
+        self._weights = model.weight_parameters()
+        pool = Pool()
+        self._steps = {
+            function: Recorded(function, pool, record=record)
+            for function in (self._find_weights, self._find_alphas, self._find_masked)
+        }
 
-    def loss(self) -> Tensor:
-        device = self.x.device.type
-        with torch.autocast(device, dtype=self.dtype, enabled=self.dtype is not None):
-            return functional.cross_entropy(self.model(self.x).float(), self.y)
+    def loss(self, x: Tensor, y: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, dtype=self.dtype, enabled=self.dtype is not None):
+            return functional.cross_entropy(self.model(x).float(), y)
 
     def weights(self) -> None:
         """Forward and backward for everything, as a step of the weights has it."""
-        self.loss().backward()
-        self.model.zero_grad(set_to_none=True)
+        self._steps[self._find_weights](self.x, self.y)
 
     def alphas(self) -> None:
         """Gradient of the alphas alone."""
-        with self.model.alphas_only():
-            loss = self.loss()
-        torch.autograd.grad(loss, self.model.alpha_parameters())
+        self._steps[self._find_alphas](self.x, self.y)
 
-    @torch.no_grad()
     def masked(self) -> None:
         """Forward pass of a perturbation."""
         edge = self.model.edges[0]
-        operation = edge.operations[-1]
-        self.model(self.x, masked(self.model.mixture(), edge, operation))
+        with torch.no_grad():
+            self.logits(self.x, masked(self.model.mixture(), edge, edge.operations[-1]))
 
+    def logits(self, x: Tensor, mixture: Mixture) -> Tensor:
+        return self._steps[self._find_masked](x, *mixture.values())
 
-def removals(model: Supernet, x: Tensor, group: str) -> Callable[[], object]:
-    """All operations of an edge in the middle of a kind of cell, measured by removal."""
-    edges = [edge for edge in model.edges if edge.group == group]
-    return lambda: model.removals(x, edges[len(edges) // 2].name)
+    def removals(self, group: str) -> None:
+        """All operations of an edge in the middle of a kind of cell, measured by removal."""
+        edges = [edge for edge in self.model.edges if edge.group == group]
+        forward = self.logits if self.record and self.x.is_cuda else None
+        self.model.removals(self.x, edges[len(edges) // 2].name, forward)
+
+    def _find_weights(self, x: Tensor, y: Tensor) -> object:
+        return torch.autograd.grad(self.loss(x, y), self._weights, allow_unused=True)
+
+    def _find_alphas(self, x: Tensor, y: Tensor) -> object:
+        with self.model.alphas_only():
+            loss = self.loss(x, y)
+        return torch.autograd.grad(loss, self.model.alpha_parameters())
+
+    def _find_masked(self, x: Tensor, *tables: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, dtype=self.dtype, enabled=self.dtype is not None):
+            return self.model(x, dict(zip(self._groups, tables, strict=True)))
 
 
 def measure(
     actions: dict[str, Callable[[], object]], repeats: int, device: torch.device
 ) -> dict[str, list[float]]:
-    """Milliseconds of each action; the actions take turns, the first round is dropped."""
+    """Milliseconds of each action; the actions take turns, the first rounds are dropped."""
     times: dict[str, list[float]] = {name: [] for name in actions}
-    for number in range(repeats + 1):
+    dropped = EAGER_CALLS + 1
+    for number in range(repeats + dropped):
         for name, action in actions.items():
             if device.type == "cuda":
                 torch.cuda.synchronize()
@@ -111,7 +136,7 @@ def measure(
             action()
             if device.type == "cuda":
                 torch.cuda.synchronize()
-            if number:
+            if number >= dropped:
                 times[name].append((_clock(device) - start) / 1e6)
     return times
 
@@ -131,7 +156,7 @@ def counts(subject: Subject) -> tuple[int, int, float]:
 
     hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
     with hooks, Counting() as forward:
-        loss = subject.loss()
+        loss = subject.loss(subject.x, subject.y)
     size = sum(t.untyped_storage().nbytes() for key, t in saved.items() if key not in known)
     with Counting() as backward:
         loss.backward()
@@ -205,6 +230,8 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--bf16", action="store_true", help="autocast to bfloat16")
+    parser.add_argument("--bf16-plain", action="store_true", help="the plain form too")
+    parser.add_argument("--eager", action="store_true", help="record nothing on a GPU")
     parser.add_argument("--removals", action="store_true", help="also measure by removal (slow)")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
@@ -216,13 +243,19 @@ def main() -> int:
     shape = (3, arguments.image, arguments.image)
     x = torch.randn(arguments.batch, *shape, device=device)
     y = torch.randint(10, (arguments.batch,), device=device)
-    dtype = torch.bfloat16 if arguments.bf16 else None
     subjects = {}
     for side in ("plain", "fast"):
         model = get_space(arguments.space).supernet(
             shape, 10, channels=arguments.channels, layers=layers, fast=side == "fast"
         )
-        subjects[side] = Subject(model.to(device), x, y, dtype)
+        half = arguments.bf16 if side == "fast" else arguments.bf16_plain
+        subjects[side] = Subject(
+            model.to(device),
+            x,
+            y,
+            torch.bfloat16 if half else None,
+            record=side == "fast" and not arguments.eager,
+        )
     subjects["fast"].model.load_state_dict(subjects["plain"].model.state_dict())
 
     print(
@@ -241,9 +274,9 @@ def main() -> int:
             for side, subject in subjects.items():
                 count = max(len(edge.operations) for edge in subject.model.edges)
                 label = f"removals {group} x {count}, {side}"
-                actions[label] = removals(subject.model, x, group)
+                actions[label] = partial(subject.removals, group)
     times = measure(actions, arguments.repeats, device)
-    standard = is_darts and device.type == "cpu" and dtype is None
+    standard = is_darts and device.type == "cpu" and not arguments.bf16
     text, met = compare(times, gates=standard)
     print(text)
     return 0 if _report_counts(subjects, standard) and met else 1

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 __all__ = [
     "AuxiliaryHead",
+    "AveragePool",
     "CellNodes",
     "DilatedConv",
     "DropPath",
@@ -26,6 +27,7 @@ __all__ = [
     "ResidualReduction",
     "SeparableConv",
     "Zero",
+    "average_pool",
     "form_of",
     "norm",
     "set_drop_path",
@@ -157,15 +159,36 @@ class DilatedConv(nn.Module):
         return y
 
 
+def average_pool(x: Tensor, stride: int) -> Tensor:
+    """Average ``(B, C, H, W)`` over the pixels of 3x3 windows, those beyond the border left out.
+
+    On CUDA torch differentiates padded average pooling wrongly where channels come last in memory,
+    without a word (pytorch/pytorch#188344, mended after 2.13): it never gets to see them.
+    """
+    if x.is_cuda and x.is_contiguous(memory_format=torch.channels_last):
+        x = x.clone(memory_format=torch.contiguous_format)
+    return functional.avg_pool2d(x, 3, stride, 1, count_include_pad=False)
+
+
+class AveragePool(nn.Module):
+    """``average_pool`` as a layer."""
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, C, H, W)`` to ``(B, C, ceil(H / stride), ceil(W / stride))``."""
+        return average_pool(x, self.stride)
+
+
 class Pool(nn.Module):
     """3x3 max or average pooling, with a batch normalisation where the form asks for it."""
 
     def __init__(self, kind: str, channels: int, stride: int, form: Form) -> None:
         super().__init__()
         self.pool: nn.Module = (
-            nn.MaxPool2d(3, stride=stride, padding=1)
-            if kind == "max"
-            else nn.AvgPool2d(3, stride=stride, padding=1, count_include_pad=False)
+            nn.MaxPool2d(3, stride=stride, padding=1) if kind == "max" else AveragePool(stride)
         )
         self.norm: nn.Module = norm(channels, form) if form.pools else nn.Identity()
 

@@ -8,7 +8,7 @@ alphas. PC-DARTS adds a softmax over the edges that enter a node, the betas.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -17,11 +17,14 @@ from torch import Tensor, nn
 from nas.core.errors import SpaceError
 from search_spaces.edges import Edge
 
-__all__ = ["EDGES", "Edge", "Mixture", "Structure", "Supernet", "masked"]
+__all__ = ["EDGES", "Edge", "Forward", "Mixture", "Structure", "Supernet", "masked"]
 
 Mixture = Mapping[str, Tensor]
 """Weights of a mixture: group to ``(edges, operations)``; with betas, also group + EDGES to
 ``(edges,)``."""
+
+Forward = Callable[[Tensor, Mixture], Tensor]
+"""Images and a mixture to logits."""
 
 Structure = dict[str, dict[str, str | None]]
 """What is decided about a supernet, as JSON."""
@@ -45,14 +48,14 @@ def masked(mixture: Mixture, edge: Edge, operation: str | None = None) -> dict[s
     result = dict(mixture)
     table = mixture[edge.group].clone()
     if operation is None:
-        table[edge.row] = 0
+        table[edge.row].zero_()
         weights = mixture.get(edge.group + EDGES)
         if weights is not None:
             weights = weights.clone()
-            weights[edge.row] = 0
+            weights[edge.row].zero_()
             result[edge.group + EDGES] = weights
     else:
-        table[edge.row, edge.operations.index(operation)] = 0
+        table[edge.row, edge.operations.index(operation)].zero_()  # `= 0` would wait for a GPU
     result[edge.group] = table
     return result
 
@@ -187,7 +190,7 @@ class Supernet(nn.Module, ABC):
     # -- perturbation -----------------------------------------------------------------------
 
     @torch.no_grad()
-    def removals(self, x: Tensor, edge: str) -> dict[str, Tensor]:
+    def removals(self, x: Tensor, edge: str, forward: Forward | None = None) -> dict[str, Tensor]:
         """Measure each live operation of an edge by its absence (DARTS-PT, section 4.1).
 
         All variants see the same images, the same batch statistics rule and, where the space has
@@ -196,6 +199,8 @@ class Supernet(nn.Module, ABC):
         Args:
             x: Images ``(B, C, H, W)``.
             edge: Name of the edge.
+            forward: Computes one variant, as ``logits`` does; by default the layout computes all
+                of them together, what they share once.
 
         Returns:
             Operation to the logits ``(B, classes)`` of the network without it.
@@ -203,16 +208,19 @@ class Supernet(nn.Module, ABC):
         found = self.edge(edge)
         mixture = self.mixture()
         variants = {name: masked(mixture, found, name) for name in self.live(edge)}
-        return self._compare(x, variants)
+        return self._compare(x, variants, forward)
 
     @torch.no_grad()
-    def edge_removals(self, x: Tensor, group: str, node: int) -> dict[str, Tensor]:
+    def edge_removals(
+        self, x: Tensor, group: str, node: int, forward: Forward | None = None
+    ) -> dict[str, Tensor]:
         """Measure each remaining edge of a node by its absence.
 
         Args:
             x: Images ``(B, C, H, W)``.
             group: Kind of cell.
             node: Index of the node.
+            forward: As for ``removals``.
 
         Returns:
             Name of the edge to the logits ``(B, classes)`` of the network without it.
@@ -222,13 +230,16 @@ class Supernet(nn.Module, ABC):
         if not edges:
             raise SpaceError(f"no edges enter node {node} of {group!r}")
         variants = {e.name: masked(mixture, e) for e in edges if not self.is_removed(e.name)}
-        return self._compare(x, variants)
+        return self._compare(x, variants, forward)
 
-    def _compare(self, x: Tensor, variants: Mapping[str, Mixture]) -> dict[str, Tensor]:
+    def _compare(
+        self, x: Tensor, variants: Mapping[str, Mixture], forward: Forward | None
+    ) -> dict[str, Tensor]:
+        """Logits of each variant; a layout may compute them together if no ``forward`` is given."""
         result = {}
         for name, mixture in variants.items():
             with self.replayed_randomness(x.device):
-                result[name] = self.logits(x, mixture)
+                result[name] = (forward or self.logits)(x, mixture)
         return result
 
     @contextmanager

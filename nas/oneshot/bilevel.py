@@ -69,17 +69,6 @@ def gradients(
     return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]
 
 
-def first_order(
-    alphas: Sequence[Tensor], validation_loss: Objective
-) -> tuple[list[Tensor], Tensor]:
-    """Gradient of L_val in the alphas with the weights held, and the loss.
-
-    Only the alphas are differentiated; no weight gradient is formed.
-    """
-    loss = validation_loss()
-    return gradients(loss, alphas), loss.detach()
-
-
 def second_order(
     alphas: Sequence[Tensor],
     weights: Sequence[Tensor],

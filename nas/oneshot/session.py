@@ -24,11 +24,12 @@ from nas.strategies.darts import DartsSettings, PictureSettings
 from nas.training import TrainingRecipe, default_recipe
 from nas.training.data import load_data
 from nas.training.device import full_precision
+from nas.training.graphs import Recorded
 from nas.training.randomness import generator, seeded
 from nas.training.stream import Stream
 from search_spaces import get_space
 from search_spaces.cell import CellSpace, legal_operations
-from search_spaces.supernet import EDGES, Supernet, masked
+from search_spaces.supernet import EDGES, Forward, Mixture, Supernet, masked
 
 CURVATURE_BATCH = 32
 POWER_ITERATIONS = 8
@@ -110,6 +111,13 @@ class SupernetSession:
         self.supernet: Supernet = training.supernet
         self._cost = cost
         self._fingerprint = fingerprint
+        groups = tuple(self.supernet.mixture())
+
+        def logits(x: Tensor, *tables: Tensor) -> Tensor:
+            found: Tensor = self.supernet(x, dict(zip(groups, tables, strict=True)))
+            return found
+
+        self._recorded = Recorded(logits, record=not self.supernet.random)
 
     def call(self, method: str, arguments: Mapping[str, Any], context: Context) -> Reply:
         """Do one step; see the methods of the same names for what they answer."""
@@ -185,11 +193,13 @@ class SupernetSession:
         if paper:
             mixture, found = self._constant_mixture(), supernet.edge(edge)
             variants: dict[str, Variant] = {
-                name: lambda x, name=name: supernet(x, masked(mixture, found, name))  # type: ignore[misc]
+                name: lambda x, name=name: self._logits(x, masked(mixture, found, name))  # type: ignore[misc]
                 for name in live
             }
             return self._answer(self._separately(context, variants), len(live))
-        measured = self._paired(context, lambda x: supernet.removals(x, edge), eligible, 1)
+        measured = self._paired(
+            context, lambda x: supernet.removals(x, edge, self._forward), eligible, 1
+        )
         return self._answer(measured, len(live))
 
     def edge_drops(
@@ -200,26 +210,26 @@ class SupernetSession:
         if self._paper:
             mixture = self._constant_mixture()
             variants: dict[str, Variant] = {
-                name: lambda x, name=name: supernet(x, masked(mixture, supernet.edge(name)))  # type: ignore[misc]
+                name: lambda x, name=name: self._logits(x, masked(mixture, supernet.edge(name)))  # type: ignore[misc]
                 for name in edges
             }
             return self._answer(self._separately(context, variants), len(edges))
         wanted = self.space.inputs_per_node or len(edges)
         measured = self._paired(
-            context, lambda x: supernet.edge_removals(x, group, node), edges, wanted
+            context, lambda x: supernet.edge_removals(x, group, node, self._forward), edges, wanted
         )
         return self._answer(measured, len(edges))
 
     def keep(self, context: Context, edge: str, operation: str) -> tuple[Any, float, float]:
         """Decide for an operation; the others are physically gone."""
         self.supernet.keep(edge, operation)
-        self.training.forget_dead()
+        self._forget_dead()
         return None, 0.0, 0.0
 
     def remove(self, context: Context, edge: str) -> tuple[Any, float, float]:
         """Decide against an edge."""
         self.supernet.remove(edge)
-        self.training.forget_dead()
+        self._forget_dead()
         return None, 0.0, 0.0
 
     def save(self, path: Path) -> None:
@@ -242,12 +252,27 @@ class SupernetSession:
         if state["data"] != self._fingerprint:
             raise DataError("the data is not what this run began with", "restore it, or begin anew")
         self.supernet.load_structure(state["structure"])
+        self._recorded.forget()
         self.supernet.load_state_dict(state["supernet"])
         self.training.load_state(state["training"])
+
+    def _forget_dead(self) -> None:
+        self.training.forget_dead()
+        self._recorded.forget()
 
     @property
     def _paper(self) -> bool:
         return self.training.settings.selection.mode == "paper"
+
+    @property
+    def _forward(self) -> Forward | None:
+        """How to compute one variant where that beats computing them together: as a graph."""
+        return self._logits if self._recorded.records(self.training.device) else None
+
+    def _logits(self, x: Tensor, mixture: Mixture) -> Tensor:
+        """Logits `(B, classes)` of one variant, which are the caller's to keep."""
+        logits = self._recorded(x, *mixture.values())
+        return logits.clone() if self._recorded.records(x.device) else logits
 
     def _constant_mixture(self) -> dict[str, Tensor]:
         """The mixture without gradients, so that masked operations may be skipped."""

@@ -17,14 +17,17 @@ from torch.nn import functional
 
 from nas.core.errors import CandidateError, Interrupted
 from nas.core.protocols import Context
-from nas.oneshot.bilevel import WeightStep, first_order, second_order
+from nas.oneshot.bilevel import WeightStep, gradients, second_order
 from nas.strategies.darts import DartsSettings
 from nas.training.augment import Augmentation, Pipeline
 from nas.training.data.dataset import DataSet
 from nas.training.device import autocast, deterministic, full_precision
+from nas.training.graphs import Pool, Recorded
 from nas.training.randomness import generator, seeded
 from nas.training.stream import Placed, Stream
 from search_spaces.supernet import EDGES, Mixture, Supernet
+
+Slopes = tuple[Tensor, Tensor, Sequence[Tensor | None]]
 
 TUNING_RATE = 0.1
 """Share of the search's learning rate that weights are tuned with between decisions."""
@@ -105,6 +108,10 @@ class SupernetTraining:
             Augmentation(bool(pictures.flip), pictures.crop_padding or 0, pictures.cutout),
             device,
         )
+        self._groups = tuple(supernet.mixture())
+        pool = Pool()
+        self._weight_gradients = self._recorded(self._find_weight_gradients, pool)
+        self._alpha_gradients = self._recorded(self._find_alpha_gradients, pool)
         self.weight_optimizer = self._new_weight_optimizer(settings.weights.learning_rate)
         alphas = settings.alphas
         self.alpha_optimizer = torch.optim.Adam(
@@ -149,6 +156,8 @@ class SupernetTraining:
         for parameter in list(self.weight_optimizer.state):
             if id(parameter) not in keep:
                 del self.weight_optimizer.state[parameter]
+        for recorded in (self._weight_gradients, self._alpha_gradients):
+            recorded.forget()
 
     def epoch(self, context: Context) -> dict[str, Any]:
         """Train for one epoch.
@@ -227,28 +236,26 @@ class SupernetTraining:
     ) -> None:
         supernet, order = self.supernet, self.settings.alphas.order
         alphas = supernet.alpha_parameters()
-        # Weights move by 0.01 in all for the finite difference: bfloat16 would not see it.
-        precision = "auto" if order == "first" else "float32"
 
         def objective(pair: tuple[Tensor, Tensor], into: _Sums | None) -> Callable[[], Tensor]:
             def compute() -> Tensor:
-                loss, logits = self.loss(*pair, supernet.mixture(), precision)
+                # Weights move by 0.01 in all for the finite difference: bfloat16 would not see it.
+                loss, logits = self.loss(*pair, supernet.mixture(), "float32")
                 if into is not None:
                     into.add(loss, logits, pair[1])
                 return loss
 
             return compute
 
-        validation = objective(held_out, sums)
         if order == "first":
-            with supernet.alphas_only():
-                found, _ = first_order(alphas, validation)
+            loss, logits, found = self._alpha_gradients(*held_out)
+            sums.add(loss, logits, held_out[1])
         else:
             with full_precision():
                 found, _ = second_order(
                     alphas,
                     self._weights(),
-                    (objective(batch, None), validation),
+                    (objective(batch, None), objective(held_out, sums)),
                     WeightStep.of(self.weight_optimizer),
                     exact=order == "second-exact",
                 )
@@ -264,12 +271,32 @@ class SupernetTraining:
         epsilon = self._epsilon()
         if epsilon:
             mixture = perturbed(mixture, epsilon, chance)
-        loss, logits = self.loss(*batch, mixture)
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(self._weights(), self.settings.weights.clip_norm)
+        weights = self._weights()
+        loss, logits, found = self._weight_gradients(*batch, *mixture.values())
+        for weight, gradient in zip(weights, found, strict=True):
+            weight.grad = gradient
+        torch.nn.utils.clip_grad_norm_(weights, self.settings.weights.clip_norm)
         self.weight_optimizer.step()
         self.weight_optimizer.zero_grad()
-        sums.add(loss.detach(), logits, batch[1])
+        sums.add(loss, logits, batch[1])
+
+    def _find_alpha_gradients(self, images: Tensor, labels: Tensor) -> Slopes:
+        """Loss, logits, and the gradient of each alpha with the weights held (first order)."""
+        supernet = self.supernet
+        with supernet.alphas_only():
+            loss, logits = self.loss(images, labels, supernet.mixture())
+        return loss.detach(), logits.detach(), gradients(loss, supernet.alpha_parameters())
+
+    def _find_weight_gradients(self, images: Tensor, labels: Tensor, *tables: Tensor) -> Slopes:
+        """Loss, logits, and the gradient of each weight; None for those that took no part."""
+        mixture = dict(zip(self._groups, tables, strict=True))
+        loss, logits = self.loss(images, labels, mixture)
+        found = torch.autograd.grad(loss, self._weights(), allow_unused=True)
+        return loss.detach(), logits.detach(), found
+
+    def _recorded(self, function: Callable[..., Slopes], pool: Pool) -> Recorded[Slopes]:
+        """As graphs of the GPU, unless the supernet draws random numbers on the way."""
+        return Recorded(function, pool, record=not self.supernet.random)
 
     def _epsilon(self) -> float:
         variant = self.settings.variant
@@ -296,7 +323,7 @@ class SupernetTraining:
             lr=rate,
             momentum=weights.momentum,
             weight_decay=weights.weight_decay,
-            foreach=True,
+            **({"fused": True} if self.device.type == "cuda" else {"foreach": True}),
         )
 
 

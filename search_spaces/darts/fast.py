@@ -21,7 +21,8 @@ from search_spaces.darts.tuned import leave_tuned
 from search_spaces.edges import Edge
 from search_spaces.gains import Gains
 from search_spaces.lanes import each
-from search_spaces.supernet import Mixture, Supernet
+from search_spaces.orders import planes
+from search_spaces.supernet import Forward, Mixture, Supernet
 
 __all__ = ["LAYOUTS", "FastDartsSupernet"]
 
@@ -78,9 +79,11 @@ class FastDartsSupernet(Supernet):
         for cell in self._fast_cells:
             cell.nodes.refresh()
 
-    def _compare(self, x: Tensor, variants: Mapping[str, Mixture]) -> dict[str, Tensor]:
-        if not variants:
-            return {}
+    def _compare(
+        self, x: Tensor, variants: Mapping[str, Mixture], forward: Forward | None
+    ) -> dict[str, Tensor]:
+        if forward is not None or not variants:
+            return super()._compare(x, variants, forward)
         with self.replayed_randomness(x.device):
             return dict(zip(variants, self._lanes(x, list(variants.values())), strict=True))
 
@@ -89,7 +92,11 @@ class FastDartsSupernet(Supernet):
         gains = Gains(mixtures)
         merged = self.layout == "merged" or (self.layout == "auto" and x.is_cuda)
         leave = leave_merged if merged else leave_tuned
-        stems = [state.permute(0, 2, 3, 1).contiguous() for state in self.network.stem(x)]
+        stems = [state.permute(0, 2, 3, 1) for state in self.network.stem(x)]
+        if merged:
+            stems = [planes(state).permute(0, 2, 3, 1) for state in stems]
+        else:
+            stems = [state.contiguous() for state in stems]
         before, last = ([functional.relu(state)] * len(mixtures) for state in stems)
         for cell in self._fast_cells:
             outputs = cell.run(before, last, gains, leave)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -15,6 +14,7 @@ from search_spaces.gains import Gains
 from search_spaces.lanes import each
 from search_spaces.layers import FactorizedReduce, ReLUConvNorm
 from search_spaces.normalise import normalise
+from search_spaces.orders import join, mix_channels
 
 __all__ = ["FastCell"]
 
@@ -53,19 +53,17 @@ class FastCell:
             each(lambda x: _preprocess(self._cell.preprocess1, x), second),
         ]
         nodes = self.nodes.run(inputs, gains, leave)
-        return each(lambda *states: torch.cat(states, dim=-1), *nodes)
+        return each(lambda *states: join(states), *nodes)
 
 
 def _preprocess(module: nn.Module, active: Tensor) -> Tensor:
     """Run a cell's input layer behind its ReLU, on ``(N, H, W, C)``."""
     if isinstance(module, ReLUConvNorm):
-        y = functional.linear(active, module.conv.weight.flatten(1))
-    else:
-        assert isinstance(module, FactorizedReduce)
-        height, width = active.shape[1:3]
-        if height % 2 or width % 2:
-            active = functional.pad(active, (0, 0, 0, width % 2, 0, height % 2))
-        even = functional.linear(active[:, ::2, ::2], module.even.weight.flatten(1))
-        odd = functional.linear(active[:, 1::2, 1::2], module.odd.weight.flatten(1))
-        y = torch.cat([even, odd], dim=-1)
-    return normalise(y)
+        return normalise(mix_channels(active, module.conv.weight))
+    assert isinstance(module, FactorizedReduce)
+    height, width = active.shape[1:3]
+    if height % 2 or width % 2:
+        active = functional.pad(active, (0, 0, 0, width % 2, 0, height % 2))
+    even = mix_channels(active[:, ::2, ::2], module.even.weight)
+    odd = mix_channels(active[:, 1::2, 1::2], module.odd.weight)
+    return normalise(join([even, odd]))

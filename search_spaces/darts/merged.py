@@ -1,9 +1,13 @@
 """What leaves a state, as a graph of ordinary layers merged over edges.
 
-One ReLU, one grouped depthwise convolution, one grouped pointwise convolution and one batch
-normalisation for all edges, per kind of operation. It holds on every device, is captured by CUDA
-graphs (no value is read back), runs under autocast (the statistics of batch normalisation and the
-gains stay in single precision) and can be differentiated any number of times.
+One ReLU, one depthwise convolution, one stack of pointwise products and one batch normalisation
+for all edges, per kind of operation. It holds on every device, is captured by CUDA graphs (no value
+is read back), runs under autocast (the statistics of batch normalisation and the gains stay in
+single precision) and can be differentiated any number of times.
+
+Everything is in planes ``(N, C, H, W)``: on GPUs the depthwise kernels of that order are the fast
+ones, and a stack of small matrix products is many times faster than a grouped 1x1 convolution,
+which the library takes apart and puts into another order first (`benchmarks/RESULTS.md`).
 """
 
 from __future__ import annotations
@@ -15,6 +19,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from search_spaces.darts.leaving import Convolution, Leaving
+from search_spaces.layers import average_pool
+from search_spaces.orders import planes
 
 __all__ = ["leave_merged"]
 
@@ -31,7 +37,7 @@ def leave_merged(h: Tensor, gains: Tensor, spec: Leaving, weights: Sequence[Tens
     Returns:
         Contributions ``(E, N, H', W', C)``.
     """
-    x = h.permute(0, 3, 1, 2)
+    x = planes(h)
     active = functional.relu(x)
     size = [-(-side // spec.stride) for side in x.shape[2:]]
     total: list[Tensor | None] = [None] * spec.edges
@@ -59,7 +65,7 @@ def leave_merged(h: Tensor, gains: Tensor, spec: Leaving, weights: Sequence[Tens
         y = functional.max_pool2d(x, 3, spec.stride, 1)
         add(spec.max_pool, _spread(_normalise(y), take(spec.max_pool)))
     if spec.avg_pool:
-        y = functional.avg_pool2d(x, 3, spec.stride, 1, count_include_pad=False)
+        y = average_pool(x, spec.stride)
         add(spec.avg_pool, _spread(_normalise(y), take(spec.avg_pool)))
     if spec.skip:
         gain = take(spec.skip)
@@ -96,10 +102,17 @@ def _convolve(
         padding = kind.dilation * (kind.kernel // 2)
         step = stride if part == 0 else 1
         x = functional.conv2d(x, depthwise, None, step, padding, kind.dilation, len(depthwise))
-        x = functional.conv2d(x, pointwise, groups=edges)
+        x = _mix(x, pointwise, edges)
         last = part + 2 == kind.parts
         x = _normalise(x, gains) if last else functional.relu(_normalise(x))
     return x
+
+
+def _mix(x: Tensor, weight: Tensor, edges: int) -> Tensor:
+    """Each edge's pointwise convolution, of blocks of channels ``(N, edges * C, H, W)``."""
+    blocks = torch.unflatten(x, 1, (edges, -1)).flatten(3)
+    matrices = torch.unflatten(weight.flatten(1), 0, (edges, -1))
+    return torch.unflatten(torch.matmul(matrices, blocks).flatten(1, 2), 2, x.shape[2:])
 
 
 def _reduce(active: Tensor, weights: Sequence[Tensor], gains: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from search_spaces.lanes import each
 from search_spaces.layers import CellNodes
 from search_spaces.nasbench201.leaving import leave, plan_leaving
 from search_spaces.nasbench201.network import NasBench201Network
-from search_spaces.supernet import Mixture, Supernet
+from search_spaces.supernet import Forward, Mixture, Supernet
 
 __all__ = ["FastNasBench201Supernet"]
 
@@ -64,9 +64,11 @@ class FastNasBench201Supernet(Supernet):
             if nodes is not None:
                 nodes.refresh()
 
-    def _compare(self, x: Tensor, variants: Mapping[str, Mixture]) -> dict[str, Tensor]:
-        if not variants:
-            return {}
+    def _compare(
+        self, x: Tensor, variants: Mapping[str, Mixture], forward: Forward | None
+    ) -> dict[str, Tensor]:
+        if forward is not None or not variants:
+            return super()._compare(x, variants, forward)
         return dict(zip(variants, self._lanes(x, list(variants.values())), strict=True))
 
     def _lanes(self, x: Tensor, mixtures: Sequence[Mixture]) -> list[Tensor]:

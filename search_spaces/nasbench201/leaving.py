@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from search_spaces.choose import MixedEdge
 from search_spaces.fast_nodes import Plan
+from search_spaces.layers import average_pool
 from search_spaces.normalise import normalise
 
 __all__ = ["Leaving", "leave", "plan_leaving"]
@@ -104,8 +105,7 @@ def leave(h: Tensor, gains: Tensor, spec: Leaving, weights: Sequence[Tensor]) ->
         matrix = torch.cat(list(weights[len(spec.wide) :])).flatten(1)
         _add(terms, spec.narrow, functional.linear(active, matrix), narrow)
     if spec.pool:
-        x = h.permute(0, 3, 1, 2)
-        y = functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False).permute(0, 2, 3, 1)
+        y = average_pool(h.permute(0, 3, 1, 2), 1).permute(0, 2, 3, 1)
         for edge, gain in zip(spec.pool, pool.unbind(), strict=True):
             terms[edge].append(y * gain)
     for edge, gain in zip(spec.skip, skip.unbind(), strict=True):

@@ -33,6 +33,7 @@ def open_session(
     seed: int = 0,
     limit: int = 20,
     network: Mapping[str, int] | None = None,
+    device: str = "cpu",
     **settings: Any,
 ) -> SupernetSession:
     """A new session; `settings` go over `SETTINGS`."""
@@ -44,7 +45,7 @@ def open_session(
         settings=merge(SETTINGS, settings),
         seed=seed,
     )
-    return open_supernet(config.model_dump(mode="json"), Context())
+    return open_supernet(config.model_dump(mode="json"), Context(device=device))
 
 
 class Driver:

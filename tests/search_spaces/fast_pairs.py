@@ -38,7 +38,7 @@ def pair(
 
 def gradients(output: Tensor, parameters: Sequence[Tensor], **options: bool) -> list[Tensor]:
     """Gradients along one fixed direction, zeros where there are none."""
-    direction = torch.linspace(-1, 1, output.numel(), dtype=output.dtype).view_as(output)
+    direction = torch.linspace(-1, 1, output.numel()).to(output).view_as(output)
     found = torch.autograd.grad(
         output, list(parameters), direction, allow_unused=True, materialize_grads=True, **options
     )

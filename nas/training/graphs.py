@@ -1,0 +1,108 @@
+"""Recording what a GPU does in a step once, and having it done again without the host.
+
+A supernet's step is thousands of small kernels, and a host needs longer to launch them than a GPU
+to run them. A CUDA graph launches all of them at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeAlias, TypeVar
+
+import torch
+from torch import Tensor
+
+from nas.training.device import is_out_of_memory
+
+__all__ = ["Pool", "Recorded"]
+
+T = TypeVar("T")
+Key: TypeAlias = tuple[tuple[tuple[int, ...], torch.dtype, torch.device], ...]
+
+EAGER_CALLS = 2
+"""Calls of a shape before it is recorded: libraries choose and load their kernels in them."""
+
+
+class Recorded(Generic[T]):
+    """A function of tensors that is recorded on its third call of a shape, and replayed from then.
+
+    Nothing is recorded off a GPU, and none of what does not fit into its memory twice; the function
+    is then called each time. Results are the same to the last bit.
+
+    Args:
+        function: From tensors to tensors, in any arrangement. It may read other tensors where they
+            lie (parameters), but not replace them; what is recorded must read no value back, draw
+            no random number and keep nothing.
+        pool: Memory to share. A result is overwritten by the next call of any function that has
+            the same.
+        record: Whether to record at all.
+    """
+
+    def __init__(
+        self, function: Callable[..., T], pool: Pool | None = None, *, record: bool = True
+    ) -> None:
+        self._function = function
+        self._pool = pool or Pool()
+        self._record = record
+        self._calls: dict[Key, int] = {}
+        self._graphs: dict[Key, _Graph[T]] = {}
+
+    def __call__(self, *inputs: Tensor) -> T:
+        """What the function gives for some tensors."""
+        if not self.records(inputs[0].device):
+            return self._function(*inputs)
+        key = tuple((tuple(t.shape), t.dtype, t.device) for t in inputs)
+        if key not in self._graphs:
+            calls = self._calls[key] = self._calls.get(key, 0) + 1
+            if calls <= EAGER_CALLS or not self._pool.roomy:
+                return self._function(*inputs)
+            try:
+                self._graphs[key] = _Graph(self._function, inputs, self._pool)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._pool.roomy = False
+                return self._function(*inputs)
+        return self._graphs[key].replay(inputs)
+
+    def records(self, device: torch.device) -> bool:
+        """Whether what is on a device is recorded."""
+        return self._record and device.type == "cuda"
+
+    def forget(self) -> None:
+        """Drop the recordings, because tensors that they read are gone or no longer in use."""
+        self._calls.clear()
+        self._graphs.clear()
+
+
+class Pool:
+    """Memory that several recordings share, which never run at the same time.
+
+    Attributes:
+        roomy: Whether there was room for a recording so far.
+    """
+
+    def __init__(self) -> None:
+        self.roomy = True
+        self._handle: Any = None
+
+    def handle(self) -> Any:
+        """What torch knows it by."""
+        if self._handle is None:
+            self._handle = torch.cuda.graph_pool_handle()
+        return self._handle
+
+
+class _Graph(Generic[T]):
+    def __init__(self, function: Callable[..., T], inputs: Sequence[Tensor], pool: Pool) -> None:
+        self._inputs = [t.detach().clone() for t in inputs]
+        self._graph = torch.cuda.CUDAGraph()
+        # Other threads of this process may allocate meanwhile: progress, data.
+        with torch.cuda.graph(self._graph, pool=pool.handle(), capture_error_mode="thread_local"):
+            self._outputs = function(*self._inputs)
+
+    def replay(self, inputs: Sequence[Tensor]) -> T:
+        for mine, given in zip(self._inputs, inputs, strict=True):
+            mine.copy_(given)
+        self._graph.replay()
+        return self._outputs

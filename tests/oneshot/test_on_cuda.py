@@ -1,0 +1,76 @@
+"""On a GPU, recorded steps and measurements are those that were not recorded, to the last bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from nas.core.protocols import Context
+from nas.oneshot.training import _Sums
+from nas.training import graphs
+
+from .conftest import open_session
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+SETTINGS: dict[str, Any] = {"network": {"channels": 4, "layers": 3}, "limit": 100, "epochs": 2}
+
+
+def search(space: str, **settings: Any) -> tuple[list[Any], dict[str, torch.Tensor]]:
+    """Train, decide an edge, train on: answers and the final state."""
+    session = open_session(space, device="cuda", **{**SETTINGS, **settings})
+    edge = session.supernet.edges[0]
+    calls: list[tuple[str, dict[str, Any]]] = [
+        ("train", {}),
+        ("drops", {"edge": edge.name}),
+        ("keep", {"edge": edge.name, "operation": edge.operations[-1]}),
+        ("begin_tuning", {}),
+        ("train", {}),
+        ("drops", {"edge": session.supernet.edges[1].name}),
+        ("curvature", {}),
+    ]
+    answers = [session.call(name, given, Context(device="cuda", seed=5)) for name, given in calls]
+    return [answer.value for answer in answers], session.supernet.state_dict()
+
+
+@pytest.mark.parametrize(
+    ("space", "settings"),
+    [
+        ("darts", {}),
+        ("darts", {"variant": {"name": "sdarts-rs"}}),
+        ("darts", {"variant": {"name": "pc-darts", "channels": 2}}),
+        ("darts", {"selection": {"mode": "paper", "interval": 1}}),
+        ("darts", {"alphas": {"order": "second-exact"}}),
+        ("darts-s4", {}),
+        ("nasbench201", {"network": {"channels": 4, "layers": 1}}),
+    ],
+    ids=lambda value: str(value),
+)
+def test_recorded_or_not(
+    space: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers, state = search(space, **settings)
+    monkeypatch.setattr(graphs, "EAGER_CALLS", 10**9)
+    expected_answers, expected_state = search(space, **settings)
+    assert answers == expected_answers
+    for name, tensor in expected_state.items():
+        assert torch.equal(state[name], tensor), name
+
+
+def test_a_step_waits_for_nothing() -> None:
+    session = open_session("darts", device="cuda", **SETTINGS)
+    session.call("train", {}, Context(device="cuda"))
+    training = session.training
+    images, labels = training._train_stream.batch(0)
+    chance = torch.Generator("cuda").manual_seed(0)
+    batch = training.pipeline.train(images, chance), labels
+    sums = _Sums(training.device)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(4):
+            training._weight_step(batch, sums, torch.Generator())
+            training._alpha_step(batch, batch, sums)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

@@ -1,0 +1,106 @@
+"""What is recorded gives what it gave without, and what cannot be recorded is called."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from nas.training.graphs import EAGER_CALLS, Pool, Recorded
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+class Counted:
+    """Gives sine and sum of its input times a weight, and counts how often it was run."""
+
+    def __init__(self, device: str) -> None:
+        self.weight = torch.tensor(2.0, device=device)
+        self.calls = 0
+
+    def __call__(self, x: Tensor) -> tuple[Tensor, list[Tensor | None]]:
+        self.calls += 1
+        y = x * self.weight
+        return y.sin(), [y.sum(), None]
+
+
+def test_off_a_gpu_each_call_is_a_call() -> None:
+    function = Counted("cpu")
+    recorded = Recorded(function)
+    for step in range(5):
+        x = torch.full((3,), float(step))
+        sine, (total, nothing) = recorded(x)
+        assert torch.equal(sine, (2 * x).sin())
+        assert float(total) == 6.0 * step  # type: ignore[arg-type]
+        assert nothing is None
+    assert function.calls == 5
+    assert not recorded.records(torch.device("cpu"))
+
+
+@needs_cuda
+def test_on_a_gpu_it_is_run_no_more_once_it_is_recorded() -> None:
+    function = Counted("cuda")
+    recorded = Recorded(function)
+    for step in range(6):
+        x = torch.full((3,), float(step), device="cuda")
+        function.weight.fill_(step + 1.0)  # read where it lies
+        sine, (total, _) = recorded(x)
+        assert torch.equal(sine, ((step + 1) * x).sin())
+        assert float(total) == 3.0 * step * (step + 1)  # type: ignore[arg-type]
+    assert function.calls == EAGER_CALLS + 1
+
+
+@needs_cuda
+def test_each_shape_has_a_recording_and_forgetting_drops_them() -> None:
+    function = Counted("cuda")
+    recorded = Recorded(function)
+    for _ in range(2):
+        function.calls = 0
+        for _ in range(5):
+            for size in (2, 7):
+                x = torch.rand(size, device="cuda")
+                assert torch.equal(recorded(x)[0], (2 * x).sin())
+        assert function.calls == 2 * (EAGER_CALLS + 1)
+        recorded.forget()
+
+
+@needs_cuda
+def test_two_of_one_pool_do_not_disturb_each_other() -> None:
+    pool = Pool()
+    first, second = (Recorded(Counted("cuda"), pool) for _ in range(2))
+    for _ in range(5):
+        x, y = torch.rand(1000, device="cuda"), torch.rand(1000, device="cuda")
+        assert torch.equal(first(x)[0], (2 * x).sin())
+        assert torch.equal(second(y)[0], (2 * y).sin())
+
+
+@needs_cuda
+def test_what_does_not_fit_twice_is_called_each_time() -> None:
+    function = Counted("cuda")
+
+    def large(x: Tensor) -> Tensor:
+        if torch.cuda.is_current_stream_capturing():
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return function(x)[0]
+
+    pool = Pool()
+    recorded = Recorded(large, pool)
+    x = torch.rand(3, device="cuda")
+    for _ in range(5):
+        assert torch.equal(recorded(x), (2 * x).sin())
+    assert function.calls == 5
+    assert not pool.roomy
+
+
+@needs_cuda
+def test_other_errors_are_told() -> None:
+    def looks(x: Tensor) -> Tensor:
+        return x * float(x.sum())  # reads a value back
+
+    recorded = Recorded(looks)
+    x = torch.rand(3, device="cuda")
+    for _ in range(EAGER_CALLS):
+        recorded(x)
+    with pytest.raises(RuntimeError):
+        recorded(x)
+    torch.cuda.synchronize()
