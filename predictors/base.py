@@ -113,7 +113,7 @@ class Predictor(ABC):
         if len(labels) != len(architectures):
             raise ValueError(f"{len(labels)} labels for {len(architectures)} architectures")
         (known,) = np.nonzero(labels.usable)
-        told = Labels(labels.values[known], labels.levels[known], labels.reliability)
+        told = labels.at(known)
         members = [architectures[int(row)] for row in known]
         table = _table(extra, len(architectures))
         vectors = self._inputs.learn(members, table[known])

@@ -60,7 +60,7 @@ class Ensemble(Predictor):
             if settings.bootstrap:
                 rows = np.random.default_rng(seed).integers(len(labels), size=len(labels))
             own: dict[str, Any] = {"encoding": settings.encoding, **settings.settings.get(name, {})}
-            told = Labels(labels.values[rows], labels.levels[rows], labels.reliability)
+            told = labels.at(rows)
             member = get_predictor(name)(self.space, own, seed)
             member.fit([batch.architectures[int(row)] for row in rows], told, batch.extra[rows])
             self._members.append(member)

@@ -24,6 +24,8 @@ class Labels:
             longer. All 0 if it is not given.
         reliability: For each level ``(levels,)``, how far its order agrees with that of full
             training, in [0, 1]; None if that is not known.
+        readings: All readings of each, on the way to the one above too ``(n, levels)``, NaN where
+            there is none; None if nothing but the last one is known.
 
     Raises:
         ValueError: The lengths do not fit, a level is negative or has no reliability, or a
@@ -33,6 +35,7 @@ class Labels:
     values: Floats
     levels: NDArray[np.int64] = None  # type: ignore[assignment]
     reliability: Floats | None = None
+    readings: Floats | None = None
 
     def __post_init__(self) -> None:
         values = np.array(self.values, dtype=np.float64)
@@ -51,6 +54,13 @@ class Labels:
             if not np.all((reliability >= 0) & (reliability <= 1)):
                 raise ValueError(f"a reliability is outside [0, 1]: {reliability}")
             object.__setattr__(self, "reliability", reliability)
+        if self.readings is not None:
+            readings = np.array(self.readings, dtype=np.float64)
+            if readings.ndim != 2 or len(readings) != len(values):
+                raise ValueError(f"readings are {readings.shape}, expected ({len(values)}, levels)")
+            if readings.shape[1] <= levels.max(initial=0):
+                raise ValueError(f"no readings of level {levels.max()}: {readings.shape}")
+            object.__setattr__(self, "readings", readings)
 
     @classmethod
     def of(cls, labels: Labels | ArrayLike) -> Labels:
@@ -60,6 +70,20 @@ class Labels:
     def __len__(self) -> int:
         """Number of readings."""
         return len(self.values)
+
+    def at(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Labels:
+        """Those of some rows."""
+        readings = None if self.readings is None else self.readings[rows]
+        return Labels(self.values[rows], self.levels[rows], self.reliability, readings)
+
+    @property
+    def history(self) -> Floats:
+        """Readings ``(n, levels)`` on each level, NaN where there is none."""
+        if self.readings is not None:
+            return self.readings
+        table = np.full((len(self), int(self.levels.max(initial=0)) + 1), np.nan)
+        table[np.arange(len(self)), self.levels] = self.values
+        return table
 
     @property
     def usable(self) -> NDArray[np.bool_]:

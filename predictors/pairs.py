@@ -18,10 +18,13 @@ from predictors.labels import Floats, Labels
 
 __all__ = ["Mode", "Pairs", "make_pairs"]
 
-Mode: TypeAlias = Literal["levels", "within", "reliability"]
+Mode: TypeAlias = Literal["levels", "within", "reliability", "common"]
 """``levels``: the paper's rule, all weights 1. ``within``: pairs of one level only, weights 1.
 ``reliability``: the paper's rule, each pair weighted by the squared reliability of the lower of
-its levels; as ``levels`` where no reliability is known."""
+its levels. ``common``: two are compared by what both were read for on the highest level that they
+share, so that nothing is concluded from who was sent higher; a pair weighs the squared reliability
+of that level over the number of others read on it, as n readings tell n things and not n^2. Where
+no reliability is known, it is 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,16 +75,9 @@ def make_pairs(
     (rows,) = np.nonzero(labels.usable)
     upper = np.triu_indices(len(rows), 1)
     first, second = rows[upper[0]], rows[upper[1]]
-    levels, values = labels.levels, labels.values
-    step = levels[first] - levels[second]
-    order = np.where(step != 0, step, np.sign(values[second] - values[first]))  # > 0: first wins
-    keep = order != 0
-    if mode == "within":
-        keep &= step == 0
-    weight = np.ones(len(first))
-    if mode == "reliability" and labels.reliability is not None:
-        weight = labels.reliability[np.minimum(levels[first], levels[second])] ** 2
-        keep &= weight > 0
+    compare = _on_common_level if mode == "common" else _by_level
+    order, weight = compare(labels, first, second, mode)  # order > 0: the first wins
+    keep = (order != 0) & (weight > 0)
     first, second, order, weight = (part[keep] for part in (first, second, order, weight))
     if limit is not None and len(first) > limit:
         drawn = (rng or np.random.default_rng(0)).choice(len(first), limit, replace=False)
@@ -89,3 +85,31 @@ def make_pairs(
         first, second, order, weight = (part[drawn] for part in (first, second, order, weight))
     wins = order > 0
     return Pairs(np.where(wins, first, second), np.where(wins, second, first), weight)
+
+
+Rows: TypeAlias = NDArray[np.int64]
+
+
+def _by_level(labels: Labels, first: Rows, second: Rows, mode: Mode) -> tuple[Floats, Floats]:
+    levels, values = labels.levels, labels.values
+    step = levels[first] - levels[second]
+    order = np.where(step != 0, step, np.sign(values[second] - values[first]))
+    if mode == "within":
+        order = np.where(step == 0, order, 0)
+    weight = np.ones(len(first))
+    if mode == "reliability" and labels.reliability is not None:
+        weight = labels.reliability[np.minimum(levels[first], levels[second])] ** 2
+    return order, weight
+
+
+def _on_common_level(
+    labels: Labels, first: Rows, second: Rows, mode: Mode
+) -> tuple[Floats, Floats]:
+    history = labels.history
+    shared = np.isfinite(history[first]) & np.isfinite(history[second])
+    level = shared.shape[1] - 1 - np.argmax(shared[:, ::-1], axis=1)
+    gap = np.nan_to_num(history[second, level] - history[first, level])
+    reliability = np.ones(history.shape[1]) if labels.reliability is None else labels.reliability
+    read = np.isfinite(history[labels.usable]).sum(axis=0)
+    weight = reliability[level] ** 2 / np.maximum(1, read[level] - 1)
+    return np.where(shared.any(axis=1), np.sign(gap), 0.0), weight

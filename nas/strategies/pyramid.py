@@ -67,6 +67,8 @@ class Pyramid:
 
     Attributes:
         full: Nobody will enter any more.
+        least: How many may climb to each level before its quota allows for them; quotas then wait
+            until they have caught up. None, unless somebody says so.
 
     Raises:
         ConfigError: The budgets do not increase, or the ratio is out of range.
@@ -96,6 +98,7 @@ class Pyramid:
         self._prices = tuple(b - before for b, before in zip(self.budgets, below, strict=False))
         self._continued = continued
         self.full = False
+        self.least = [0] * len(budgets)
         self.climbers: dict[str, Climber] = {}
         self._reached = [0] * len(budgets)
 
@@ -145,8 +148,10 @@ class Pyramid:
         """How many more the quota of `level` lets climb there now."""
         below = self._reached[level - 1]
         if self._reserve and not self.full and self.budgets[level - 1] > 0:
-            return max(0, floor(self._held * below) - self._reached[level])
-        return ceil(self._ratio * below) - self._reached[level]
+            quota = max(floor(self._held * below), min(self.least[level], below))
+        else:
+            quota = self._quota(level, below)
+        return max(0, quota - self._reached[level])
 
     def waiting(self, level: int) -> list[Climber]:
         """Those who finished exactly `level` and were not sent higher, in order of entry."""
@@ -187,10 +192,14 @@ class Pyramid:
         due = count * self.budgets[level]
         reached = [r + count * (i <= level) for i, r in enumerate(self._reached)]
         for upper in range(1, self.top + 1):
-            climbing = max(0, ceil(self._ratio * reached[upper - 1]) - reached[upper])
+            climbing = max(0, self._quota(upper, reached[upper - 1]) - reached[upper])
             reached[upper] += climbing
             due += climbing * self._prices[upper]
         return due
+
+    def _quota(self, level: int, below: int) -> int:
+        """How many of those who reached the level below may reach this one."""
+        return max(ceil(self._ratio * below), min(self.least[level], below))
 
     def cost(self, count: int) -> float:
         """Epochs of a pyramid into which `count` have entered."""

@@ -10,10 +10,11 @@ on different levels the higher one. The best-ranked candidates not yet tried ent
 reading climbs. The default differs so that levels which mislead do less harm (how far that holds is
 in `docs/rank-nosh.md`), and in what it can do:
 
-- a pair counts by how well readings on its lower level have predicted the level above (squared,
-  multiplied up to the top): taken at face value, weak early readings are false supervision;
+- a pair is compared on the highest level that both were read on, and counts by how far that level
+  can be relied on: taken at face value, weak early readings are false supervision;
+- how far that is, is inferred from those who climbed, the first of them by lot (`probes`);
 - who climbs is decided by the reading as far as its level can be relied on, and by the ranker for
-  the rest; a lowest level that turns out to say nothing is passed by newcomers from then on;
+  the rest; a lowest level that is not worth its epochs is passed by newcomers from then on;
 - the ranker sees hand-made features of the graph and figures that cost nothing;
 - with several objectives, those that training changes each have a ranker, others are exact;
   climbers are chosen by front and crowding, newcomers by the hypervolume they promise.
@@ -22,7 +23,7 @@ in `docs/rank-nosh.md`), and in what it can do:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
@@ -40,8 +41,16 @@ from nas.strategies.base import Strategy
 from nas.strategies.pyramid import Climber, Pyramid
 from nas.strategies.scout import NO_RANKER, Scout, ScoutSettings
 from predictors import get_predictor
+from predictors.pairs import Mode
 
 SLACK: Final = 1e-6  # epochs lost to rounding in sums
+
+PROBES: Final = 2
+"""How many climb by lot by default. More tell sooner whether a level lies, but on tables whose
+levels do not, four cost what they kept from the top (docs/rank-nosh.md)."""
+
+START: Final = 8
+"""Readings on its lowest level that a search needs to begin with."""
 
 
 class RankNoshSettings(Settings):
@@ -57,8 +66,9 @@ class RankNoshSettings(Settings):
         batch: How many enter between two trainings of the ranker (K).
         level0: A figure that costs no training, with its direction, such as `synflow:max`, by
             which candidates are weeded out before the first training; None for no such level.
-        pairs: `levels` (a higher level wins), `within` (only pairs of one level) or `reliability`
-            (as `levels`, weighted).
+        pairs: `levels` (a higher level wins), `within` (only pairs of one level), `reliability`
+            (as `levels`, weighted) or `common` (what both were read for on the highest level that
+            they share, weighted).
         predictor: The ranker, one of `nas list predictors`; `none` for random newcomers.
         encoding: What it sees of an architecture; empty for the predictor's own.
         free: Whether it also sees figures that cost nothing.
@@ -69,6 +79,8 @@ class RankNoshSettings(Settings):
             every training anew, with a schedule of its own length.
         blend: Whether the ranker has a say in who climbs.
         adaptive: Whether newcomers pass levels that say nothing.
+        probes: How many climb to each level first, by lot and at once, so that how far the level
+            below can be relied on is known early; no more than half of the quota.
         reserve: Share of every quota that is held back until everybody has entered, for those who
             come late.
         parallel: 0 for batches; else trainings that go on at any time, nobody waiting for anybody.
@@ -81,7 +93,7 @@ class RankNoshSettings(Settings):
     first: int = Field(16, ge=2, le=1_000_000)
     batch: int = Field(10, ge=1, le=100_000)
     level0: str | None = None
-    pairs: Literal["levels", "within", "reliability"] | None = None
+    pairs: Mode | None = None
     predictor: str | None = None
     encoding: str = ""
     free: bool | None = None
@@ -90,6 +102,7 @@ class RankNoshSettings(Settings):
     schedule: Literal["shared", "own"] = "shared"
     blend: bool | None = None
     adaptive: bool | None = None
+    probes: int | None = Field(None, ge=0, le=1000)
     reserve: float = Field(0.0, ge=0, lt=1)
     parallel: int = Field(0, ge=0, le=4096)
 
@@ -163,7 +176,7 @@ class RankNosh(Strategy):
     def _scout_settings(self) -> ScoutSettings:
         s, paper = self.settings, self.settings.mode == "paper"
         return ScoutSettings(
-            pairs=s.pairs or ("levels" if paper else "reliability"),
+            pairs=s.pairs or ("levels" if paper else "common"),
             predictor=s.predictor or ("pairwise-gin" if paper else "pairwise-linear"),
             encoding=s.encoding,
             free=not paper if s.free is None else s.free,
@@ -193,6 +206,8 @@ class _Search:
         self._scout = Scout(problem, rng, scout, pyramid, self._level0)
         self._left = pyramid.cost(settings.candidates)  # epochs of the whole pyramid
         self._empty = False
+        probes = (0 if paper else PROBES) if settings.probes is None else settings.probes
+        pyramid.least = [min(probes, -(-n // 2)) for n in pyramid.counts(settings.candidates)]
 
     def newcomers(self) -> list[Climber]:
         """The next batch, on the level where it enters.
@@ -201,13 +216,27 @@ class _Search:
         """
         first = not self._pyramid.climbers
         level = self._scout.entry_level() if self._adaptive else 0
-        count = self._room(self._settings.first if first else self._settings.batch, level)
+        if level and self._begin_above(level) and (climbers := self.climb()):
+            return climbers
+        batch = self._settings.first if first else self._pyramid.counts(self._settings.batch)[level]
+        count = self._room(batch, level)
         if count < 1 or self._empty:
             opened, self._pyramid.full = not self._pyramid.full, True
             return self.climb() if opened else []
         chosen = self._scout.draw(count) if first else self._scout.propose(count)
         self._empty = len(chosen) < count  # the space has no more
         return [self._sent(self._pyramid.enter(candidate, level)) for candidate in chosen]
+
+    def _begin_above(self, level: int) -> bool:
+        """Let as many of those below a level climb to it as a search needs to begin with there."""
+        least, before = self._pyramid.least, self._pyramid.least[level]
+        for wanted in range(before + 1, min(START, self._settings.first) + 1):
+            kept = least[1 : level + 1]
+            least[1 : level + 1] = [max(n, wanted) for n in kept]
+            if self._pyramid.outlook(0) > self._left + SLACK:
+                least[1 : level + 1] = kept
+                break
+        return least[level] > before
 
     def _room(self, wanted: int, level: int) -> int:
         """How many more may enter: no more than M, and than what its pyramid costs pays for."""
@@ -219,8 +248,15 @@ class _Search:
 
     def climb(self, most: int | None = None) -> list[Climber]:
         """Those who go one level up now."""
+        return [self._sent(climber) for climber in self._pyramid.next_climbers(self._order, most)]
+
+    def _order(self, level: int, climbers: Sequence[Climber]) -> list[Climber]:
+        """Who climbs first: the probes by lot (their ids are as good as random), then the best."""
         order = self._scout.order if self._blend else self._scout.order_by_reading
-        return [self._sent(climber) for climber in self._pyramid.next_climbers(order, most)]
+        wanted = max(0, self._pyramid.least[level + 1] - self._pyramid.reached[level + 1])
+        probes = sorted(climbers, key=lambda climber: climber.candidate.id)[:wanted]
+        chosen = {climber.number for climber in probes}
+        return probes + [c for c in order(level, climbers) if c.number not in chosen]
 
     def _sent(self, climber: Climber) -> Climber:
         self._left -= self._pyramid.price(climber)

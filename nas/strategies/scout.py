@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,9 @@ from nas.core.objective import Objective
 from nas.core.problem import Problem
 from nas.core.work import Outcome
 from nas.strategies.pyramid import Climber, Pyramid
-from nas.strategies.reliability import FEW, UNKNOWN, Floats, Readings, places
+from nas.strategies.reliability import UNKNOWN, Floats, Readings, places
 from predictors import Labels, get_predictor
+from predictors.pairs import Mode
 
 if TYPE_CHECKING:
     from predictors.base import Predictor
@@ -39,6 +40,9 @@ EXACT: Final = frozenset({"params", "macs", "latency_ms", "memory_mb", "energy_j
 BEST: Final = 10
 """Best candidates whose neighbourhood is ranked, too, where a space cannot be ranked whole."""
 
+ENOUGH: Final = 5
+"""Readings of a level from which scores are told in its units."""
+
 SHORTLIST: Final = 200
 """Candidates, by predicted front, whose hypervolume is worked out."""
 
@@ -50,7 +54,7 @@ class ScoutSettings(Settings):
         several: Whether all objectives count, or only the first one.
     """
 
-    pairs: Literal["levels", "within", "reliability"] = "reliability"
+    pairs: Mode = "common"
     predictor: str = "pairwise-linear"
     encoding: str = ""
     free: bool = True
@@ -168,6 +172,7 @@ class Scout:
             np.array([self._readings.cost(objective, climber.last) for climber in read]),
             np.array([climber.last[0] if climber.last else 0 for climber in read]),
             np.array(self._trust[objective]),
+            self._readings.history(objective, read),
         )
         ranker = self._predictor(self._settings.predictor, seed)
         ranker.fit(architectures[: len(read)], labels, None if free is None else free[: len(read)])
@@ -268,7 +273,7 @@ class Scout:
     def _calibrated(self, objective: int, read: Sequence[Climber], scores: Floats) -> Floats:
         """Scores as costs on the highest level of which enough is known, by a straight line."""
         levels = range(len(self._pyramid.budgets))
-        level = max((n for n in levels if len(self._pyramid.on_level(n)) >= FEW), default=0)
+        level = max((n for n in levels if len(self._pyramid.on_level(n)) >= ENOUGH), default=0)
         rows = [row for row, climber in enumerate(read) if level in climber.readings]
         x = scores[rows]
         y = np.array(
