@@ -91,9 +91,12 @@ def ablation_arms(table: str) -> dict[str, ArmSettings]:
     changes: dict[str, dict[str, Any]] = {
         "default": {},
         "pairs=levels": {"pairs": "levels"},
+        "pairs=reliability": {"pairs": "reliability"},
         "pairs=within": {"pairs": "within"},
         "no-blend": {"blend": False},
         "not-adaptive": {"adaptive": False},
+        "no-probes": {"probes": 0},
+        "probes=4": {"probes": 4},
         "no-free-figures": {"free": False},
         "onehot-only": {"encoding": "onehot"},
         "predictor=pairwise-mlp": {"predictor": "pairwise-mlp"},

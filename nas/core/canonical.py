@@ -24,6 +24,7 @@ MAX_DEPTH = 64
 _ENCODER: Final = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False, default=dict
 )
+_SMALL: Final = 2**62
 MAX_INT_BITS = 1024
 """Longer whole numbers are refused: neither text nor floats can be made of them safely."""
 
@@ -54,11 +55,17 @@ def frozen(value: Any) -> Any:
 
 
 def _plain(value: Any, depth: int) -> Any:
-    if type(value) is str:  # most of what there is; asking for an abstract class is slow
+    kind = type(value)  # exact types first, which is most of what there is: the rest is slow to ask
+    if kind is str:
         return value if value.isascii() else _text(value)
-    if isinstance(value, dict | Mapping):
+    if kind is bool or value is None or (kind is int and -_SMALL < value < _SMALL):
+        return value
+    if kind is dict or kind is MappingProxyType or isinstance(value, Mapping):
         below = _deeper(depth, value)
-        return {_key(key): _plain(item, below) for key, item in value.items()}
+        return {
+            key if type(key) is str and key.isascii() else _key(key): _plain(item, below)
+            for key, item in value.items()
+        }
     if isinstance(value, list | tuple):
         below = _deeper(depth, value)
         return [_plain(item, below) for item in value]

@@ -198,7 +198,8 @@ def _complete(
     for choice in choices:
         value = values[choice.name] if choice.name in values else choice.draw(rng)
         result[choice.name] = value
-        result.update(_complete(_by_name(choice.children(value)), values, rng))
+        if children := choice.children(value):
+            result.update(_complete(_by_name(children), values, rng))
     return result
 
 

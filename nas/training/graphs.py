@@ -6,6 +6,7 @@ to run them. A CUDA graph launches all of them at once.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeAlias, TypeVar
 
@@ -59,9 +60,11 @@ class Recorded(Generic[T]):
             try:
                 self._graphs[key] = _Graph(self._function, inputs, self._pool)
             except RuntimeError as error:
-                if not is_out_of_memory(error):
-                    raise
                 self._pool.roomy = False
+                if not is_out_of_memory(error):
+                    # It costs time and no result: what is wrong with the function itself, the call
+                    # below says.
+                    warnings.warn(f"nothing is recorded from here on: {error}", stacklevel=2)
                 return self._function(*inputs)
         return self._graphs[key].replay(inputs)
 
@@ -72,19 +75,29 @@ class Recorded(Generic[T]):
     def forget(self) -> None:
         """Drop the recordings, because tensors that they read are gone or no longer in use."""
         self._calls.clear()
-        self._graphs.clear()
+        if self._graphs:
+            torch.cuda.synchronize()  # the last replay may still run
+            self._graphs.clear()
+            self._pool.renew()
 
 
 class Pool:
     """Memory that several recordings share, which never run at the same time.
 
     Attributes:
-        roomy: Whether there was room for a recording so far.
+        roomy: Whether there was room for a recording so far, and none failed.
     """
 
     def __init__(self) -> None:
         self.roomy = True
         self._handle: Any = None
+
+    def renew(self) -> None:
+        """Take other memory from now on: torch gives a pool up once nothing recorded is left in it.
+
+        Recordings that others still have in the old one keep it.
+        """
+        self._handle = None
 
     def handle(self) -> Any:
         """What torch knows it by."""
