@@ -138,8 +138,74 @@ def test_ranks_follow_the_same_order() -> None:
         {"values": np.zeros(2), "levels": np.array([0, 1]), "reliability": np.array([0.5])},
         {"values": np.zeros(2), "reliability": np.array([1.5])},
         {"values": np.zeros(2), "reliability": np.array([np.nan])},
+        {"values": np.zeros(2), "readings": np.zeros((3, 1))},
+        {"values": np.zeros(2), "levels": np.array([0, 1]), "readings": np.zeros((2, 1))},
     ],
 )
 def test_labels_that_cannot_be_are_refused(wrong: dict[str, np.ndarray]) -> None:
-    with pytest.raises(ValueError, match=r"level|reliab"):
+    with pytest.raises(ValueError, match=r"level|reliab|readings"):
         Labels(**wrong)
+
+
+# -- compared on the highest level that both were read on --------------------------------------
+
+TABLE = st.lists(
+    st.lists(st.sampled_from([0.1, 0.2, 0.3, 0.4, float("nan")]), min_size=3, max_size=3),
+    min_size=1,
+    max_size=10,
+)
+
+
+def climbed(table: list[list[float]], reliability: np.ndarray | None = None) -> Labels:
+    """Labels of readings by level; the last one of each is its value."""
+    readings = np.array(table)
+    levels = [max((n for n, v in enumerate(row) if not np.isnan(v)), default=0) for row in table]
+    return Labels(readings[range(len(table)), levels], np.array(levels), reliability, readings)
+
+
+@given(TABLE)
+def test_the_highest_common_level_decides(table: list[list[float]]) -> None:
+    expected = set()
+    for i, mine in enumerate(table):
+        for j, other in enumerate(table):
+            shared = [n for n in range(3) if not np.isnan(mine[n]) and not np.isnan(other[n])]
+            if shared and mine[shared[-1]] < other[shared[-1]]:
+                expected.add((i, j))
+    assert as_set(climbed(table), mode="common") == expected
+
+
+def test_who_was_sent_higher_does_not_win_by_that() -> None:
+    nan = float("nan")
+    told = climbed([[0.5, 0.4], [0.2, nan], [nan, 0.3]])
+    assert as_set(told, mode="common") == {(1, 0), (2, 0)}
+    assert as_set(told, mode="levels") == {(0, 1), (2, 1), (2, 0)}
+
+
+@given(TABLE, st.integers(0, 2**32))
+def test_a_scale_of_its_own_for_each_level_changes_nothing(
+    table: list[list[float]], seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    maps = np.sort(rng.normal(size=(3, 4)), axis=1)
+    places = {0.1: 0, 0.2: 1, 0.3: 2, 0.4: 3}
+    moved = [
+        [maps[n][places[v]] if not np.isnan(v) else v for n, v in enumerate(row)] for row in table
+    ]
+    assert as_set(climbed(moved), mode="common") == as_set(climbed(table), mode="common")
+
+
+def test_n_readings_weigh_as_n() -> None:
+    """Sixty short readings and ten long ones: sixty and ten halves, times the reliabilities."""
+    rng = np.random.default_rng(0)
+    table = rng.random((60, 2))
+    table[10:, 1] = np.nan
+    pairs = make_pairs(climbed(table.tolist(), np.array([0.5, 1.0])), "common")
+    long = (pairs.better < 10) & (pairs.worse < 10)
+    assert pairs.weight[long].sum() == pytest.approx(10 / 2)
+    share = 1 - 10 * 9 / (60 * 59)  # pairs that the upper level decides are not the lower one's
+    assert pairs.weight[~long].sum() == pytest.approx(0.5**2 * share * 60 / 2)
+
+
+def test_without_a_history_only_equals_are_compared() -> None:
+    told = labels([(0, 0.5), (0, 0.4), (1, 0.3), (1, 0.2)])
+    assert as_set(told, mode="common") == as_set(told, mode="within") == {(1, 0), (3, 2)}

@@ -166,3 +166,29 @@ def test_a_reserve_opens_once_everybody_has_entered() -> None:
     for number in range(10):
         read(small, small.enter(candidate(number)), 0.5)
     assert small.next_climbers(by_error) == []  # its only place is kept for later
+
+
+def test_some_may_climb_before_their_quota_and_are_counted_in_it() -> None:
+    plain, early = Pyramid((1, 2, 4), 0.2), Pyramid((1, 2, 4), 0.2)
+    early.least = [3, 3, 2]
+    reached = []
+    for pyramid in (plain, early):
+        counts = []
+        for number in range(50):
+            read(pyramid, pyramid.enter(candidate(number)), 0.5)
+            while climbers := pyramid.next_climbers(by_error):
+                for climber in climbers:
+                    read(pyramid, climber, 0.4)
+            counts.append(pyramid.reached)
+        reached.append(counts)
+    assert reached[0][2] == (3, 1, 1)
+    assert reached[1][2] == (3, 3, 2)
+    assert reached[0][-1] == reached[1][-1] == (50, 10, 2)
+
+
+def test_the_outlook_knows_of_those_who_climb_early() -> None:
+    pyramid = Pyramid((1, 11), 0.1)
+    pyramid.least = [0, 4]
+    assert pyramid.outlook(2) == 2 + 2 * 10
+    assert pyramid.outlook(20) == 20 + 4 * 10
+    assert pyramid.outlook(100) == 100 + 10 * 10

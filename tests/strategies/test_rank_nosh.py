@@ -211,6 +211,27 @@ def test_a_loser_is_revived_by_a_whole_search() -> None:
     assert promoted[4:8] == first[4:]  # the losers, once room came with the worse newcomers
 
 
+def test_the_first_climb_by_lot_and_at_once() -> None:
+    settings = {**FAST, "levels": (4, 40), "ratio": 0.1, "candidates": 40, "first": 10}
+    sent: dict[int, list[str]] = {}
+    for probes in (0, 2):
+        ledger = drive(RankNosh({**settings, "probes": probes}), problem(), fidelity(40, 0.9))
+        assert ledger.counts() == [40, 4]
+        sent[probes] = [o.candidate.id for o in ledger.outcomes if o.budget == 40]
+        entered = [o for o in ledger.outcomes if o.budget == 4][:10]
+        if probes:
+            assert sent[2][:2] == sorted(o.candidate.id for o in entered)[:2]
+        else:
+            assert sent[0][0] == min(entered, key=lambda o: o.figures["error"]).candidate.id
+    assert sent[0] != sent[2]
+
+
+def test_a_silent_level_is_passed_once_a_few_have_been_read() -> None:
+    ledger = pyramid(0, 0.0)
+    assert sum(o.budget == 4 for o in ledger.outcomes) == 16  # those who were there before
+    assert ledger.epochs() <= 60 * 4 + 9 * 36
+
+
 def test_no_functional_double_is_trained() -> None:
     chosen = drive(RankNosh({**FAST, "levels": (1,)}), toy_problem("error"), lambda w: {"error": 1})
     assert len({o.candidate.id for o in chosen.outcomes}) == len(chosen.outcomes) == 100
