@@ -28,7 +28,7 @@ class Recorded(Generic[T]):
     """A function of tensors that is recorded on its third call of a shape, and replayed from then.
 
     Nothing is recorded off a GPU, and none of what does not fit into its memory twice; the function
-    is then called each time. Results are the same to the last bit.
+    is then called each time. What is computed is the same.
 
     Args:
         function: From tensors to tensors, in any arrangement. It may read other tensors where they
