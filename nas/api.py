@@ -82,13 +82,14 @@ def search(
             asked["executor"] = "processes" if several else "serial"
         if asked["executor"] == "serial":
             asked["workers"] = 1
-        config = resolve({**asked, "preset": scale})
+        config = resolve({**asked, "preset": scale}, function=function)
     elif asked or objectives is not None or scale is not None:
         raise ConfigError("a configuration and settings beside it", "give one of them")
     folder = None if out is None else Path(out)
     if folder is not None:
         check_out(folder)
-    return _execute(Run.create(folder, config), assemble(config, function), listeners)
+    plan = assemble(config, function)  # first: what is wrong leaves no folder
+    return _execute(Run.create(folder, config), plan, listeners)
 
 
 def resume(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from nas.bench.curves import (
 )
 from nas.bench.trace import Trace
 from nas.measure.comparison import paired
+
+ALIKE: Final = 1.1
+"""Costs within this factor are called equal."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +62,11 @@ class Line:
         test_low: Lower end of its interval.
         test_high: Upper end.
         hypervolume: Mean share of the hypervolume of everything; NaN for one objective.
-        difference: Mean paired difference of what decides (`decided_by`) to the first arm.
+        difference: Mean paired difference of what decides (`decided_by`) to the first arm; like its
+            interval and `p`, NaN for the first arm and where the costs differ (`cost_note`).
         difference_low: Lower end of its 95 % t interval.
         difference_high: Upper end.
-        p: Two-sided Wilcoxon signed-rank test of the differences; NaN for the first arm.
+        p: Two-sided Wilcoxon signed-rank test of the differences.
         ratio: Epochs this arm needs for the first arm's final mean regret, over the first arm's;
             NaN if it never gets there.
     """
@@ -85,6 +89,11 @@ class Line:
     difference_high: float
     p: float
     ratio: float
+
+    @property
+    def cost(self) -> float:
+        """What costs are compared by: mean epochs; mean evaluations where none were charged."""
+        return self.epochs or self.evaluations
 
     def to_dict(self) -> dict[str, Any]:
         """JSON data: what is not known is None."""
@@ -112,10 +121,36 @@ def account(groups: Mapping[str, Sequence[Trace]], truth: Truth) -> list[Line]:
     finals = {arm: _finals(group, truth) for arm, group in groups.items()}
     reference, *_ = finals
     curves = {arm: regret_curve(arm, group, truth) for arm, group in groups.items()}
-    return [
+    lines = [
         _line(arm, group, finals, curves, truth, decider, reference)
         for arm, group in groups.items()
     ]
+    return [line if _alike(line, lines[0]) else _untested(line) for line in lines]
+
+
+def cost_note(lines: Sequence[Line]) -> str:
+    """That the arms' costs differ, and who is not tested for it; empty if they are alike."""
+    costs = [line.cost for line in lines]
+    if max(costs) <= ALIKE * min(costs):
+        return ""
+    untested = ", ".join(line.arm for line in lines if not _alike(line, lines[0]))
+    why = f"; {lines[0].arm} is compared by no test with {untested}" if untested else ""
+    return (
+        f"COSTS DIFFER, from {min(costs):.0f} to {max(costs):.0f}: this is no comparison at equal"
+        f" cost{why}; give --budget, or arms with budgets of their own"
+    )
+
+
+def _alike(line: Line, first: Line) -> bool:
+    return max(line.cost, first.cost) <= ALIKE * min(line.cost, first.cost)
+
+
+def _untested(line: Line) -> Line:
+    """Without what would be read as a comparison at equal cost."""
+    nothing = math.nan
+    return replace(
+        line, difference=nothing, difference_low=nothing, difference_high=nothing, p=nothing
+    )
 
 
 def regret_curve(arm: str, group: Sequence[Trace], truth: Truth, charge: Charge = "spent") -> Curve:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evolution.quality import hypervolume
-from nas.bench.trace import Trace
+from nas.bench.trace import Trace, reading
 
 Floats: TypeAlias = NDArray[np.float64]
 Charge: TypeAlias = Literal["spent", "anew", "evaluations"]
@@ -58,8 +58,10 @@ def regret_of(trace: Trace, best: float) -> Floats:
 
 def test_error_of(trace: Trace) -> Floats:
     """Test error of the incumbent after each evaluation; NaN where it was not read."""
-    ids = (None if i is None else trace.ids[i] for i in trace.incumbents())
-    return np.array([np.nan if name is None else trace.tests.get(name, np.nan) for name in ids])
+    names = (
+        "" if i is None else reading(trace.ids[i], trace.budgets[i]) for i in trace.incumbents()
+    )
+    return np.array([trace.tests.get(name, np.nan) for name in names])
 
 
 def hypervolume_of(trace: Trace, reference: Sequence[float], whole: float) -> Floats:

@@ -11,18 +11,36 @@ from typing import Any, Final
 
 import numpy as np
 
-from nas.bench.account import Line, Truth, regret_curve
+from nas.bench.account import Line, Truth, cost_note, regret_curve
 from nas.bench.curves import Charge, Curve, as_rows, curve, hypervolume_of, regret_of, test_error_of
-from nas.bench.trace import Trace
+from nas.bench.trace import SEARCHES, TRACES, Trace
+from nas.core.errors import StoreError
+from nas.engine.folder import present_in
 from nas.export.canvas import Picture, arranged, to_png
 from nas.export.charts import draw_curves
 from nas.export.files import write_bytes, write_text
+
+FILES: Final = ("account.json", "searches.csv", "curves.csv", "curves.png")
 
 CHARGES: Final[Mapping[Charge, str]] = {
     "spent": "epochs, longer trainings continued",
     "anew": "epochs, every training from nothing",
     "evaluations": "evaluations",
 }
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that cannot be written or holds something else than a comparison.
+
+    Raises:
+        StoreError: It is a file, may not be written, or holds something else.
+    """
+    present = present_in(folder)
+    if TRACES not in present and present - {*FILES, SEARCHES}:
+        raise StoreError(
+            f"folder {str(folder)!r} holds something else than a comparison", "choose another --out"
+        )
+    present_in(folder / TRACES)
 
 
 def write_comparison(
@@ -40,12 +58,13 @@ def write_comparison(
         ExportError: A file cannot be written.
     """
     charges = _charges(groups)
-    files = [folder / n for n in ("account.json", "searches.csv", "curves.csv", "curves.png")]
+    files = [folder / name for name in FILES]
     data = {
         "format": 1,
         "best": truth.best if np.isfinite(truth.best) else None,
         "best_is_exact": truth.exact,
         "hypervolume": truth.volume or None,
+        "note": cost_note(lines),
         "arms": [line.to_dict() for line in lines],
     }
     write_text(files[0], json.dumps(data, indent=2) + "\n")

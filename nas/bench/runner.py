@@ -19,7 +19,15 @@ from typing import Any, ClassVar, Final
 import numpy as np
 
 from nas.bench.arms import Arm
-from nas.bench.trace import Trace, read_trace, standing, trace_of, write_trace
+from nas.bench.trace import (
+    SEARCHES,
+    TRACES,
+    Trace,
+    read_trace,
+    standing,
+    trace_of,
+    write_trace,
+)
 from nas.core.config import RunConfig, build_settings
 from nas.core.errors import NasError, UnsupportedError
 from nas.core.objective import parse_objectives
@@ -99,7 +107,7 @@ def run_all(
 
 def trace_file(folder: Path, arm: str, seed: int) -> Path:
     """Where the trace of a search by the arm of that name lies."""
-    return folder / "traces" / arm / f"seed-{seed}.json"
+    return folder / TRACES / arm / f"seed-{seed}.json"
 
 
 def _done(todo: Sequence[tuple[Arm, int]], folder: Path, workers: int) -> Iterator[Trace]:
@@ -163,7 +171,7 @@ def search(name: str, key: str, data: Mapping[str, Any], folder: Path) -> Trace:
         load_plugin(Path(plugin))
     table = looking_up(config.evaluator)
     # What costs nothing to look up again needs no store on the disk.
-    own = None if table is not None else folder / "searches" / name / f"seed-{config.seed}"
+    own = None if table is not None else folder / SEARCHES / name / f"seed-{config.seed}"
     if own is None:
         run = Run.create(None, config)
     else:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from nas.core.errors import StoreError
 from nas.core.files import replacing
@@ -15,7 +15,11 @@ from nas.core.objective import Objective
 from nas.core.work import Evaluate
 from nas.engine.records import Entry
 
-FORMAT = 1
+FORMAT = 2
+
+TRACES: Final = "traces"
+SEARCHES: Final = "searches"
+"""Folders of a comparison: traces, and the runs of searches that really train."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Trace:
         anew: The same, had every training started from nothing.
         ids: Candidates.
         costs: For each objective, one cost per evaluation, less is better; None for none.
-        tests: `test_error` by candidate at the largest budget, of those that were ever best.
+        tests: `test_error` by `reading`, of those that were ever best.
         seconds: Wall-clock time of the search.
     """
 
@@ -60,6 +64,11 @@ class Trace:
                 best, held = number, standing(budget, cost)
             result.append(best)
         return result
+
+
+def reading(candidate: str, budget: float) -> str:
+    """Under which a test error is kept: after other epochs a candidate has another one."""
+    return f"{candidate}@{float(budget)}"
 
 
 def standing(budget: float, cost: float) -> tuple[float, float]:
@@ -106,7 +115,11 @@ def trace_of(
         ]
         for o in objectives
     ]
-    tests = {e.candidate.id: e.figures["test_error"] for e in history if "test_error" in e.figures}
+    tests = {
+        reading(e.candidate.id, e.budget or 0.0): e.figures["test_error"]
+        for e in history
+        if "test_error" in e.figures
+    }
     ids = [e.candidate.id for e in entries]
     return Trace(arm, key, seed, budgets, spent, anew, ids, costs, tests, seconds)
 

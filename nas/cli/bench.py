@@ -21,9 +21,6 @@ from nas.cli.options import (
 )
 from nas.cli.streams import Streams
 
-ALIKE = 1.1
-"""Costs within this factor are called equal."""
-
 if TYPE_CHECKING:
     from nas.bench.account import Line
     from nas.bench.trace import Trace
@@ -82,10 +79,10 @@ def command(
     were added.
     """
     streams = Streams()
-    from nas.bench.account import account
+    from nas.bench.account import account, cost_note
     from nas.bench.arms import ArmSettings, Comparison, make_arms, read_comparison
     from nas.bench.curves import by_arm
-    from nas.bench.files import write_comparison
+    from nas.bench.files import check_folder, write_comparison
     from nas.bench.runner import check_arms, run_all
     from nas.bench.truth import truth_of
 
@@ -106,6 +103,7 @@ def command(
     first = seed or 0
     chosen = range(first, first + (seeds or file.seeds or 10))
     folder = out or Path("bench") / made[0].config.space
+    check_folder(folder)
 
     def told(trace: Trace, done: int, total: int) -> None:
         if not quiet:
@@ -120,17 +118,15 @@ def command(
     groups = {arm.name: by_arm(traces)[arm.name] for arm in made}
     truth = truth_of(made[0].config, traces)
     lines = account(groups, truth)
+    note = cost_note(lines)
     files = write_comparison(folder, groups, lines, truth)
     if json:
-        streams.document({"folder": str(folder), "arms": [line.to_dict() for line in lines]})
+        rows = [line.to_dict() for line in lines]
+        streams.document({"folder": str(folder), "note": note, "arms": rows})
         return
     streams.text(_text(lines, truth.exact))
-    spent = [line.epochs or line.evaluations for line in lines]
-    if max(spent) > ALIKE * min(spent):
-        streams.text(
-            f"\nCOSTS DIFFER, from {min(spent):.0f} to {max(spent):.0f}: this is no comparison at"
-            " equal cost; give --budget, or arms with budgets of their own"
-        )
+    if note:
+        streams.text(f"\n{note}")
     streams.text(f"\nfiles  {'  '.join(str(path) for path in files)}")
 
 

@@ -15,6 +15,7 @@ from nas.cli import words
 from nas.cli.plain import SCHEMA
 from nas.cli.streams import Streams
 from nas.core.errors import NasError
+from nas.engine.budget import Budget
 from nas.engine.events import Event, Finished, Stopping
 
 FIRST: Final = ("error", "test_error", "loss", "params", "macs", "latency_ms")
@@ -80,6 +81,7 @@ def load_result(folder: Path) -> dict[str, Any]:
             "front": [describe(entry) for entry in run.front],
             "hypervolume": front.hypervolume(),
             "spent": {**record.get("spent", {}), "seconds": record.get("elapsed", 0.0)},
+            "comparison_spent": record.get("comparison_spent"),
         }
 
 
@@ -104,6 +106,10 @@ def print_result(result: Mapping[str, Any], streams: Streams) -> None:
     if result.get("status") not in {"done", None}:
         streams.line(f"status {result['status']}")
     streams.line(f"cost   {words.cost(result.get('spent') or {})}")
+    beside = result.get("comparison_spent") or {}
+    if beside.get("epochs"):  # reading what was found costs none
+        looked_up = {**beside, "seconds": 0}
+        streams.line(f"       the random searches to compare with: {words.cost(looked_up)}")
     streams.line(f"files  {run}")
     for text in next_commands(run, result):
         streams.note(f"next:  {text}", style="dim")
@@ -111,10 +117,12 @@ def print_result(result: Mapping[str, Any], streams: Streams) -> None:
 
 def next_commands(run: str, result: Mapping[str, Any]) -> list[str]:
     """What a person may want to do now."""
-    if result.get("status") in {"stopped", "failed", "running"}:
+    if result.get("status") in {"stopped", "failed", "running", "interrupted"}:
         return [f"nas resume {run}"]
     if not result.get("front"):
-        return [f"nas resume {run} --budget +50evaluations"]
+        budget = Budget.parse(result.get("budget"))
+        more = [f"nas resume {run} --budget +{budget}    as much again"] if budget else []
+        return [*more, f"open {run}/report.html"]
     return [
         f"open {run}/report.html",
         f"nas train {run} --epochs 100    train the best for longer",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -11,21 +10,19 @@ import numpy as np
 from nas.core.architecture import Architecture, Candidate, Recipe
 from nas.core.config import LimitSettings, RunConfig, merge
 from nas.core.front import Front, Point
-from nas.core.objective import parse_objectives
 from nas.core.problem import Problem
-from nas.core.space import Space
 from nas.core.work import Outcome
 from nas.engine.baseline import baseline
 from nas.engine.budget import Budget
 from nas.engine.executors.base import EvaluatorTarget, Setup
 from nas.engine.failures import FailureWatch
+from nas.engine.fitting import problem_of
 from nas.engine.loop import Conversation, PhaseResult, Stage
 from nas.engine.run import Plan
 from nas.evaluators import looking_up
 from nas.strategies import STRATEGIES
 from nas.strategies.finale import finale
 from nas.strategies.finale_table import Reading, draws_of, table_finale
-from search_spaces import get_space
 
 SEARCH: Final = "search"
 FINAL: Final = "final"
@@ -43,24 +40,22 @@ def assemble(config: RunConfig, evaluator: EvaluatorTarget | None = None) -> Pla
     """
     table = looking_up(config.evaluator) if evaluator is None else None
     view = None if table is None else table.view(config)
-    space: Space = get_space(config.space)
     kind = STRATEGIES.get(config.strategy)
     strategy = kind(config.settings)
-    problem = Problem(space, parse_objectives(config.objectives), config.network)
-    if view is not None:
-        space = view.pool or space
-        problem = replace(problem, space=space, free=view.free)
+    problem = problem_of(config, evaluator)
+    apart = frozenset[str]()
     stages = [
         Stage(
             SEARCH,
             lambda p, rng, before: strategy.run(p, rng),
             Budget.parse(config.budget),
-            strategy.expected(space),
+            strategy.expected(problem.space),
         )
     ]
     if evaluator is None and config.evaluator == "train":
         stages.append(Stage(FINAL, _final(config), expected=expected_final(config)))
-    if view is not None:
+    if view is not None:  # what follows is only read and paid by nobody, unlike full trainings
+        apart = frozenset({FINAL})
         stages.append(Stage(FINAL, _final_reading(config, view), expected=expected_final(config)))
     return Plan(
         problem,
@@ -80,6 +75,7 @@ def assemble(config: RunConfig, evaluator: EvaluatorTarget | None = None) -> Pla
         config.executor,
         config.workers,
         failures=lambda: failures(config.limits),
+        apart=apart,
         summarize=baseline,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,6 +35,34 @@ OURS: Final = (
 
 SPACE_NEEDED: Final = 16 * 2**20
 """Bytes that must be free before a run begins."""
+
+
+def present_in(out: Path) -> set[str]:
+    """Names of what an output folder holds already; refused if nothing can be written there.
+
+    Raises:
+        StoreError: It is a file, or may not be written.
+    """
+    try:
+        if out.exists() and not out.is_dir():
+            raise StoreError(f"output folder {str(out)!r} is a file", "choose another --out")
+        present = {entry.name for entry in out.iterdir()} if out.exists() else set()
+    except OSError as error:
+        raise StoreError(
+            f"output folder {str(out)!r} cannot be used: {error.strerror}", "choose another --out"
+        ) from None
+    _check_writable(out)
+    return present
+
+
+def _check_writable(out: Path) -> None:
+    place = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    if not place.is_dir():
+        raise StoreError(f"{str(place)!r} is a file, not a folder", "choose another --out")
+    read_only = bool(os.statvfs(place).f_flag & os.ST_RDONLY)
+    if read_only or not os.access(place, os.W_OK | os.X_OK):
+        reason = os.strerror(errno.EROFS if read_only else errno.EACCES)
+        raise StoreError(f"cannot write in {str(place)!r}: {reason}", "choose another --out")
 
 
 def claim(folder: Path) -> None:

@@ -8,12 +8,13 @@ import shlex
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
 from nas.core.config import RunConfig
+from nas.core.work import Spent
 from nas.engine.events import Event, WorkDone
 from nas.engine.folder import RECORD, read_json, write_json
 from nas.engine.store import Store
@@ -21,12 +22,46 @@ from nas.engine.store import Store
 EVERY: Final = 5.0
 """Seconds between updates while works come in."""
 
+APART: Final = "apart"
+"""Where the store keeps the names of phases whose cost is told apart."""
+
 DISTRIBUTIONS: Final = ("nas-engine", "torch", "numpy", "scikit-learn")
 
 
 def active_seconds(store: Store) -> float:
     """Seconds the run has been active, over all its processes; what "spent" means for a run."""
     return float(max(store.elapsed(), store.read("elapsed", 0.0)))
+
+
+def set_apart(store: Store, phases: Iterable[str]) -> None:
+    """Note the phases whose cost is no part of what the run has spent; see `costs`."""
+    store.write(APART, sorted(phases) or None)
+
+
+def costs(store: Store) -> tuple[Spent, Spent]:
+    """What the run has spent, and what is told apart from it.
+
+    A work that several phases asked for was paid by the first of them.
+    """
+    apart = frozenset(store.read(APART, ()))
+    if not apart:
+        return store.spent(), Spent()
+    spent = beside = Spent()
+    for entry in store.history():
+        if entry.phase in apart:
+            beside = beside + entry.spent
+        else:
+            spent = spent + entry.spent
+    return spent, beside
+
+
+def costs_told(store: Store) -> dict[str, Any]:
+    """The costs as run.json has them."""
+    spent, beside = costs(store)
+    return {
+        "spent": {**spent.to_dict(), "seconds": active_seconds(store)},
+        "comparison_spent": beside.to_dict() if beside != Spent() else None,
+    }
 
 
 def write_record(
@@ -61,7 +96,7 @@ def write_record(
             "seed": config.seed,
             "device": config.device,
             "budget": config.budget,
-            "spent": {**store.spent().to_dict(), "seconds": active_seconds(store)},
+            **costs_told(store),
             "counts": store.counts(),
             "command": before.get("command") or shlex.join(sys.argv),
             "created": before.get("created") or now,

@@ -6,13 +6,9 @@ found here, one clear line each. torch is imported only where a CUDA device was 
 
 from __future__ import annotations
 
-import errno
-import os
-import sys
 import time
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Final
 from uuid import uuid4
@@ -32,19 +28,19 @@ from nas.core.errors import (
     ConfigError,
     DataError,
     NasError,
-    PluginError,
     SpaceError,
     StoreError,
     UnsupportedError,
 )
-from nas.core.objective import check_metrics, parse_objectives
 from nas.core.registry import close_matches, load_plugin
 from nas.core.space import Space
 from nas.engine.budget import Budget
-from nas.engine.folder import OURS
+from nas.engine.executors.base import EvaluatorTarget
+from nas.engine.fitting import check_evaluator, check_strategy
+from nas.engine.folder import OURS, present_in
 from nas.engine.placement import allow_sharing, check_executor
 from nas.engine.reach import check_reachable
-from nas.evaluators import EVALUATORS, looking_up
+from nas.evaluators import looking_up
 from nas.strategies import STRATEGIES
 from nas.training.data import DATASETS
 from nas.training.recipe import TrainingRecipe
@@ -60,8 +56,6 @@ SECTIONS: Final = (
 SCALES: Final = ("quick", "default", "paper")
 BY_SPACE: Final = "by_space"
 BY_EVALUATOR: Final = "by_evaluator"
-LEVELS: Final = frozenset({"levels", "min_epochs", "max_epochs"})
-"""Settings by which a strategy is told its budgets."""
 
 
 class DeviceError(NasError):
@@ -89,6 +83,7 @@ def resolve(
     *,
     file: Path | None = None,
     assignments: Iterable[str] = (),
+    function: EvaluatorTarget | None = None,
 ) -> RunConfig:
     """The configuration of a run.
 
@@ -98,6 +93,7 @@ def resolve(
             `data_settings` and `evaluator_settings` go to the run.
         file: A YAML file with fields of `RunConfig`, such as another run's `config.yaml`.
         assignments: Texts `KEY=VALUE` of `--set`.
+        function: Given as the evaluator itself: its name need not be importable here.
 
     Raises:
         ConfigError: Something is unknown, of the wrong type, out of range or does not fit.
@@ -116,11 +112,15 @@ def resolve(
     STRATEGIES.summary(str(name))  # an unknown name is no reason to look for its presets
     scale = given.setdefault("preset", "quick")
     defaults = _preset(str(name), scale, space, evaluator)
-    return check(build_settings(RunConfig, allow_sharing(defaults, given)))
+    return check(build_settings(RunConfig, allow_sharing(defaults, given)), function)
 
 
-def check(config: RunConfig) -> RunConfig:
+def check(config: RunConfig, function: EvaluatorTarget | None = None) -> RunConfig:
     """`config` with the strategy's settings complete and the data's path absolute.
+
+    Args:
+        config: What was asked for.
+        function: As of `resolve`.
 
     Raises:
         ConfigError, DataError, DeviceError, ClusterError: As `resolve`.
@@ -133,7 +133,7 @@ def check(config: RunConfig) -> RunConfig:
     TrainingRecipe.from_settings(config.recipe)
     TrainingRecipe.from_settings(merge(config.recipe, config.final.recipe))
     settings = _strategy_settings(config, space)
-    evaluating = _check_evaluator(config, settings)
+    evaluating = check_evaluator(config, settings, function)
     data_settings = build_settings(DataSettings, config.data_settings, "data setting")
     data = locate_data(config.data)
     check_reachable(config, space)
@@ -146,7 +146,9 @@ def check(config: RunConfig) -> RunConfig:
         "data": data,
         "data_settings": data_settings.model_dump(exclude_none=True),
     }
-    return config.model_copy(update=changes)
+    complete = config.model_copy(update=changes)
+    check_strategy(complete, function)
+    return complete
 
 
 def default_strategy(space: Space, evaluator: str = "train") -> str:
@@ -230,17 +232,7 @@ def check_out(out: Path) -> None:
     Raises:
         StoreError: It holds a run or other files, is a file, or may not be written.
     """
-    try:
-        if not out.exists():
-            _check_writable(out)
-            return
-        if not out.is_dir():
-            raise StoreError(f"output folder {str(out)!r} is a file", "choose another --out")
-        present = {entry.name for entry in out.iterdir()}
-    except OSError as error:
-        raise StoreError(
-            f"output folder {str(out)!r} cannot be used: {error.strerror}", "choose another --out"
-        ) from None
+    present = present_in(out)
     if present.intersection(OURS):
         raise StoreError(
             f"output folder {str(out)!r} holds a run",
@@ -248,17 +240,6 @@ def check_out(out: Path) -> None:
         )
     if present:
         raise StoreError(f"output folder {str(out)!r} is not empty", "choose another --out")
-    _check_writable(out)
-
-
-def _check_writable(out: Path) -> None:
-    place = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
-    if not place.is_dir():
-        raise StoreError(f"{str(place)!r} is a file, not a folder", "choose another --out")
-    read_only = bool(os.statvfs(place).f_flag & os.ST_RDONLY)
-    if read_only or not os.access(place, os.W_OK | os.X_OK):
-        reason = os.strerror(errno.EROFS if read_only else errno.EACCES)
-        raise StoreError(f"cannot write in {str(place)!r}: {reason}", "choose another --out")
 
 
 def _address(values: Any, what: str) -> dict[str, Any]:
@@ -346,47 +327,3 @@ def _strategy_settings(config: RunConfig, space: Space) -> dict[str, Any]:
         )
     model = build_settings(kind.Settings, config.settings, f"setting of {config.strategy}")
     return model.model_dump(mode="json")
-
-
-def _check_evaluator(config: RunConfig, settings: dict[str, Any]) -> dict[str, Any]:
-    """Refuse what the evaluator cannot give; what it wants changed in the configuration.
-
-    An evaluator that looks figures up has budgets of its own: a strategy whose `epochs` are left
-    to the recipe gets the largest of them, one whose `levels` are not given gets all.
-    """
-    member = looking_up(config.evaluator)
-    if member is None:
-        _check_objectives(config)
-        if config.evaluator_settings:
-            key = next(iter(config.evaluator_settings))
-            name = config.evaluator.partition(":")[0]
-            raise ConfigError(f"evaluator {name!r} has no setting {key!r}", "leave it out")
-        return {}
-    kind = STRATEGIES.get(config.strategy)
-    if kind.sessions:
-        raise UnsupportedError(
-            f"strategy {config.strategy!r} trains a supernet, and a table only looks figures up",
-            "use one that samples, e.g. --strategy regularized-evolution",
-        )
-    changes: dict[str, Any] = member.check(config)
-    if "epochs" in settings and settings["epochs"] is None:
-        settings["epochs"] = member.view(config).largest
-    if "levels" in settings and not LEVELS & config.settings.keys():
-        settings["levels"] = list(member.view(config).budgets)
-    member.check(config, kind(settings).levels())
-    return changes
-
-
-def _check_objectives(config: RunConfig) -> None:
-    """Refuse objectives that the evaluator does not report."""
-    name, colon, _ = config.evaluator.partition(":")
-    if colon and name not in EVALUATORS:  # "module:function": reports whatever it likes
-        root = name.partition(".")[0]
-        if root not in sys.modules and find_spec(root) is None:
-            hint = close_matches(name, EVALUATORS.names())
-            raise PluginError(f"{name!r} is no evaluator and no module", hint)
-        return
-    member = EVALUATORS.get(name)
-    reported = getattr(member, "reports", None)  # a plain function declares nothing
-    if reported is not None:
-        check_metrics(parse_objectives(config.objectives), reported)

@@ -29,7 +29,11 @@ class RunResult:
         front: The entries of the front, by the first objective.
         hypervolume: Of the front, with the reference point of `front.json`.
         feasible: Whether `best` keeps all limits.
-        spent: Everything the run ever paid for, but `seconds` are those it was active.
+        spent: Everything the run ever paid for, but what is `compared`; `seconds` are those it was
+            active.
+        compared: What the random searches are charged with that a search on a table is compared
+            with: nobody pays for them.
+        budget: The search's, as it is now; None for none.
         extra: What stages returned besides candidates, such as a "baseline".
         signal: Number of the signal that stopped the run, 0 for none.
     """
@@ -42,6 +46,8 @@ class RunResult:
     hypervolume: float
     feasible: bool
     spent: Spent
+    compared: Spent = field(default_factory=Spent)
+    budget: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     signal: int = 0
 
@@ -68,14 +74,20 @@ class RunResult:
             "best": None if self.best is None else describe(self.best),
             "front": [describe(entry) for entry in self.front],
             "hypervolume": self.hypervolume,
-            "spent": {
-                "epochs": self.spent.epochs,
-                "evaluations": self.spent.evaluations,
-                "seconds": self.spent.seconds,
-            },
+            "budget": self.budget,
+            "spent": _told(self.spent),
+            "comparison_spent": _told(self.compared) if self.compared != Spent() else None,
             "baseline": None,
             **self.extra,
         }
+
+
+def _told(spent: Spent) -> dict[str, float]:
+    return {
+        "epochs": spent.epochs,
+        "evaluations": spent.evaluations,
+        "seconds": spent.seconds,
+    }
 
 
 def describe(entry: Entry) -> dict[str, Any]:

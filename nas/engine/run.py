@@ -36,7 +36,14 @@ from nas.engine.executors.base import Executor, Setup
 from nas.engine.failures import FailureWatch
 from nas.engine.lock import RunLock, holder
 from nas.engine.loop import Phase, PhaseResult, Stage
-from nas.engine.record import Recorder, active_seconds, write_record
+from nas.engine.record import (
+    Recorder,
+    active_seconds,
+    costs,
+    costs_told,
+    set_apart,
+    write_record,
+)
 from nas.engine.records import Entry
 from nas.engine.results import RunResult, RunStatus, front_of, judged, keeps_limits, rank
 from nas.engine.signals import Aborted, Signals, Stop
@@ -55,6 +62,7 @@ class Plan:
         workers: For an executor given by name.
         grace: Seconds that running work gets after the first signal.
         failures: When failing candidates are a failing run.
+        apart: Stages whose cost is told apart from what the run has spent.
         summarize: Adds to the result what is to be said of the history, JSON-able by name, such
             as a "baseline".
     """
@@ -66,6 +74,7 @@ class Plan:
     workers: int = 1
     grace: float = 30.0
     failures: Callable[[], FailureWatch] = FailureWatch
+    apart: frozenset[str] = frozenset()
     summarize: Callable[[Sequence[Entry]], Mapping[str, Any]] | None = None
 
 
@@ -246,6 +255,7 @@ class Run:
 
     def _begin(self, plan: Plan, bus: Bus) -> None:
         self._store.write("phases", [stage.name for stage in plan.stages])
+        set_apart(self._store, plan.apart)
         self._record("running", "")
         bus(
             RunStarted(
@@ -332,6 +342,7 @@ class Run:
         """What came out; the front's files are written, too."""
         objectives = parse_objectives(self.config.objectives)
         entries = self._judged
+        spent, compared = costs(self._store)
         front, on_front = front_of(entries, objectives)
         best = min(entries, key=lambda entry: rank(entry, objectives), default=None)
         if self.folder is not None:
@@ -345,7 +356,9 @@ class Run:
             front=tuple(on_front),
             hypervolume=front.hypervolume(),
             feasible=best is not None and keeps_limits(best, objectives),
-            spent=replace(self._store.spent(), seconds=self.elapsed),
+            spent=replace(spent, seconds=self.elapsed),
+            compared=compared,
+            budget=self.config.budget,
             extra=extra,
             signal=self._stop.signal,
         )
@@ -400,7 +413,7 @@ class Run:
         running = self._lock is None and holder(self.folder)
         if record.get("status") in ("running", "created") and self._lock is None and not running:
             record["status"] = "interrupted"  # it died without a word
-        record["spent"] = {**self._store.spent().to_dict(), "seconds": self.elapsed}
+        record |= costs_told(self._store)
         record["counts"] = self._store.counts()
         record["run"] = str(self.folder)
         record["elapsed"] = self.elapsed

@@ -23,9 +23,10 @@ def resolve(table: Registry[Any], name: str) -> Any:
         return table.get(name)
     try:
         return imported(name)
-    except (ImportError, AttributeError) as error:
+    except (Exception, SystemExit) as error:  # whatever a module raises when imported
+        kind = type(error).__name__
         raise PluginError(
-            f"{table.kind} {name!r} cannot be imported: {error}",
+            f"{table.kind} {name!r} cannot be imported: {kind}: {error}",
             "it must be a module-level name that workers can import",
         ) from error
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from pydantic import Field
@@ -29,6 +29,9 @@ from nas.core.problem import Problem
 from nas.core.work import Evaluate, Outcome, Request
 from nas.strategies.base import Strategy
 from predictors import get_predictor
+
+if TYPE_CHECKING:
+    from predictors.base import Predictor
 
 Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -69,6 +72,10 @@ class Bananas(Strategy):
 
     Settings: ClassVar[type[BananasSettings]] = BananasSettings
     settings: BananasSettings
+
+    def check(self, problem: Problem) -> None:
+        """Refuse an unknown predictor or encoding, and settings that the predictor has not."""
+        self._predictor(problem, 0)
 
     def run(self, problem: Problem, rng: np.random.Generator) -> Generator[Request, Any, None]:
         """Evaluate batch after batch until the budget is spent or the space is exhausted."""
@@ -144,9 +151,7 @@ class Bananas(Strategy):
         free = [problem.free(candidate) for candidate in pool]
         if all(objective.metric in figures for figures in free):
             return np.array([objective.cost(figures) for figures in free])
-        kind = get_predictor(s.predictor)
-        settings = {"encoding": s.encoding, **s.predictor_settings}
-        predictor = kind(problem.space, settings, int(rng.integers(2**31)))
+        predictor = self._predictor(problem, int(rng.integers(2**31)))
         values = [objective.cost(outcome.figures) if outcome.ok else math.nan for outcome in told]
         finite = np.where(np.isfinite(values), values, math.nan)
         predictor.fit([outcome.candidate.architecture for outcome in told], finite)
@@ -156,6 +161,11 @@ class Bananas(Strategy):
         if s.acquisition == "ucb":
             return said.mean - 0.5 * said.std
         return rng.normal(said.mean, said.std)
+
+    def _predictor(self, problem: Problem, seed: int) -> Predictor:
+        s = self.settings
+        settings = {"encoding": s.encoding, **s.predictor_settings}
+        return get_predictor(s.predictor)(problem.space, settings, seed)
 
 
 def _promise(problem: Problem, candidate: Candidate, costs: Sequence[float]) -> Member:

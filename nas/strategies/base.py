@@ -54,6 +54,16 @@ class Strategy(ABC):
         """
         return {}
 
+    def check(self, problem: Problem) -> None:  # noqa: B027 - most have nothing to refuse
+        """Refuse a problem that this search could not solve; asked before a run has a folder.
+
+        Settings by themselves are checked when the strategy is made; here is what shows only beside
+        a space and objectives.
+
+        Raises:
+            ConfigError: Settings and problem do not fit.
+        """
+
     def levels(self) -> tuple[float, ...]:
         """The budgets of evaluations it will ask for, so that an evaluator can refuse them early.
 

@@ -130,17 +130,24 @@ class RankNosh(Strategy):
         """Epochs of each level."""
         return self._pyramid().budgets
 
+    def check(self, problem: Problem) -> None:
+        """Refuse an unknown encoding, and objectives none of which training changes."""
+        self._begin(problem, np.random.default_rng(0))
+
     def run(self, problem: Problem, rng: np.random.Generator) -> Generator[Request, Any, None]:
         """Fill the pyramid; the best on its top level is the answer.
 
         Raises:
             ConfigError: Training changes none of the objectives.
         """
-        search = _Search(problem, rng, self.settings, self._pyramid(), self._scout_settings())
+        search = self._begin(problem, rng)
         if self.settings.parallel:
             yield from self._asynchronously(search)
         else:
             yield from self._in_batches(search)
+
+    def _begin(self, problem: Problem, rng: np.random.Generator) -> _Search:
+        return _Search(problem, rng, self.settings, self._pyramid(), self._scout_settings())
 
     def _in_batches(self, search: _Search) -> Generator[Request, Any, None]:
         while climbers := search.climb() or search.newcomers():

@@ -92,6 +92,8 @@ class Scout:
                 f"training changes none of the objectives ({self._objectives[0]}, ...)",
                 "add one that it does, such as error:min",
             )
+        if settings.predictor != NO_RANKER:
+            self._predictor(settings.predictor, 0)  # what is wrong with it is said at once
         self._scores: dict[str, list[float]] = {}  # by candidate, one for each learned objective
         self._figures: dict[str, Mapping[str, float]] = {}  # that cost nothing, by architecture
         self._round = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Final
 
 import numpy as np
@@ -58,18 +58,20 @@ class Encoder:
     Args:
         space: The space.
         kinds: The encodings whose vectors are joined.
-
-    Attributes:
-        encodings: These encodings.
     """
 
     def __init__(self, space: Space, kinds: Sequence[type[Encoding]]) -> None:
-        self.encodings = tuple(kind(space) for kind in kinds)
+        self._kinds = tuple(kinds)
         self._space = space
         self._rows: dict[str, int] = {}
         self._codes: Floats = np.empty((0, 0))
         self._filled = 0
         self._usual: tuple[Floats, Floats] | None = None
+
+    @cached_property
+    def encodings(self) -> tuple[Encoding, ...]:
+        """The encodings, made when first asked for: some read hundreds of members then."""
+        return tuple(kind(self._space) for kind in self._kinds)
 
     def __call__(self, architectures: Sequence[Architecture]) -> Floats:
         """Vectors ``(n, width)``, equal for equal architectures."""

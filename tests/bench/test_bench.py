@@ -11,14 +11,15 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from nas.bench.account import Truth, account
+from nas.bench.account import Truth, account, cost_note
 from nas.bench.arms import ArmSettings, make_arms
 from nas.bench.curves import bootstrap, curve, hypervolume_of, regret_of, test_error_of
+from nas.bench.files import check_folder
 from nas.bench.runner import run_all, search, trace_file
-from nas.bench.trace import Trace, read_trace, trace_of, write_trace
+from nas.bench.trace import Trace, read_trace, reading, trace_of, write_trace
 from nas.cli.main import run as cli
 from nas.core.architecture import Architecture, Candidate
-from nas.core.errors import ConfigError, PluginError
+from nas.core.errors import ConfigError, PluginError, StoreError
 from nas.core.objective import Objective
 from nas.core.work import Evaluate, Spent
 from nas.engine.records import Entry
@@ -51,7 +52,7 @@ def made(**changes: object) -> Trace:
         "anew": [1.0, 2.0, 6.0, 10.0, 11.0],
         "ids": ["x", "y", "x", "y", "z"],
         "costs": [[0.3, 0.2, 0.15, 0.25, 0.01]],
-        "tests": {"x": 0.16, "y": 0.26},
+        "tests": {reading("x", 4): 0.16, reading("y", 4): 0.26, reading("y", 1): 0.3},
         "seconds": 1.0,
         **changes,
     }
@@ -62,7 +63,9 @@ def test_the_incumbent_is_the_best_at_the_largest_budget_so_far() -> None:
     trace = made()
     assert trace.incumbents() == [0, 1, 2, 2, 2]
     assert regret_of(trace, 0.1) == pytest.approx([0.2, 0.1, 0.05, 0.05, 0.05])
-    assert test_error_of(trace) == pytest.approx([0.16, 0.26, 0.16, 0.16, 0.16])
+    # y was best after one epoch and x after four; of x after one epoch nothing was read.
+    expected = [math.nan, 0.3, 0.16, 0.16, 0.16]
+    assert test_error_of(trace) == pytest.approx(expected, nan_ok=True)
     failed = made(costs=[[None, 0.2, None, 0.25, 0.01]])
     assert failed.incumbents() == [None, 1, 1, 3, 3]
 
@@ -80,6 +83,7 @@ def test_a_trace_of_a_history() -> None:
         entry("x", 6, 0.3, 4),
         entry("y", 2, 0.6, 0),  # known from before: nothing was paid
         entry("x", 6, 0.3, 0, phase="account", split="test", figures={"test_error": 0.35}),
+        entry("x", 2, 0.4, 0, phase="account", split="test", figures={"test_error": 0.45}),
     ]
     objectives = (Objective.parse("error"), Objective.parse("params:min<=6"))
     trace = trace_of("a", "k", 3, history, objectives, "search")
@@ -89,7 +93,8 @@ def test_a_trace_of_a_history() -> None:
     strict = (objectives[0], Objective.parse("params:min<=4"))
     beyond = trace_of("a", "k", 3, history, strict, "search")
     assert beyond.costs == [[None] * 3, [None] * 3]  # one limit broken, and nothing counts
-    assert list(trace.tests.values()) == [0.35]
+    assert trace.tests == {reading(trace.ids[0], 6): 0.35, reading(trace.ids[0], 2): 0.45}
+    assert test_error_of(trace) == pytest.approx([0.45, 0.35, 0.35])
     assert trace.seconds == 1.5
 
 
@@ -103,7 +108,7 @@ def test_traces_are_read_back_and_damaged_ones_are_not(tmp_path: Path) -> None:
         whole[:50],
         "{}",
         '{"format": 1}',
-        whole.replace('"format":1', '"format":2'),
+        whole.replace('"format":2', '"format":1'),
     ):
         path.write_text(broken)
         assert read_trace(path) is None
@@ -161,6 +166,46 @@ def test_the_account_pairs_by_seed_and_says_what_reaching_costs() -> None:
     assert line.ratio == pytest.approx(1 / 4, rel=0.05)
     assert line.error_low < line.error < line.error_high
     assert json.loads(json.dumps(line.to_dict()))["test_error"] is None
+
+
+def test_arms_of_different_cost_are_not_tested() -> None:
+    def arm(name: str, cost: float) -> list[Trace]:
+        spent = [cost * share for share in (0.2, 0.4, 0.6, 0.8, 1.0)]
+        chance = np.random.default_rng(int(cost))
+        costs = [chance.uniform(0.1, 0.3, 5).tolist() for _ in range(6)]
+        return [
+            made(arm=name, seed=seed, spent=spent, anew=spent, costs=[costs[seed]], tests={})
+            for seed in range(6)
+        ]
+
+    groups = {"first": arm("first", 100), "near": arm("near", 105), "far": arm("far", 120)}
+    lines = account(groups, Truth(0.0, exact=True))
+    _, near, far = lines
+    assert all(map(math.isfinite, (near.p, near.difference, near.difference_low)))
+    blank = ("p", "difference", "difference_low", "difference_high")
+    assert [far.to_dict()[name] for name in blank] == [None] * 4
+    assert math.isfinite(far.error_low)
+    note = cost_note(lines)
+    assert note.startswith("COSTS DIFFER, from 100 to 120")
+    assert "first is compared by no test with far;" in note
+    assert cost_note([lines[0], near]) == cost_note([lines[0]]) == ""
+
+
+def test_folders_that_a_comparison_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_folder(tmp_path / "new" / "one")
+    check_folder(tmp_path)
+    (tmp_path / "searches").mkdir()  # stopped before the first trace was there
+    check_folder(tmp_path)
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(StoreError, match="something else than a comparison"):
+        check_folder(tmp_path)
+    (tmp_path / "traces").mkdir()
+    check_folder(tmp_path)
+    with pytest.raises(StoreError, match="is a file"):
+        check_folder(tmp_path / "notes.txt")
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(StoreError, match="Permission denied"):
+        check_folder(tmp_path)
 
 
 @pytest.fixture
@@ -259,9 +304,35 @@ def test_the_command(toys: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert json.loads((tmp_path / "out" / "account.json").read_text())["best_is_exact"] is False
 
 
+def test_what_costs_differ_for_is_said_everywhere(
+    toys: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("arms.yaml").write_text(
+        "seeds: 4\narms:\n  short: {strategy: random, budget: 4evaluations}\n"
+        "  long: {strategy: random, budget: 12evaluations}\n"
+    )
+    command = ["bench", toys.stem, "--arms", "arms.yaml", "--plugin", str(toys), "--out", "out"]
+    command += ["--evaluator", f"{toys.stem}_figures:figures", "--quiet"]
+    assert cli(command) == 0
+    said = capsys.readouterr().out
+    note = "COSTS DIFFER, from "
+    assert note in said
+    (row,) = [line for line in said.splitlines() if line.startswith("long")]
+    assert row.count("[") == 1  # the interval of the error, none of a difference
+    assert cli([*command, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    for told in (document, json.loads((tmp_path / "out" / "account.json").read_text())):
+        assert told["note"].startswith(note)
+        assert {told["arms"][1][name] for name in ("p", "difference", "difference_low")} == {None}
+
+
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
+        (["toybench", "--strategies", "random", "--out", "taken.txt"], "is a file"),
+        (["toybench", "--strategies", "random", "--out", "taken.txt/x"], "is a file"),
+        (["toybench", "--strategies", "random", "--out", "."], "something else"),
+        (["nasbench201", "--strategies", "bananas", "--set", "encoding=x"], "unknown encoding"),
         (["toybench", "--strategies", "randm"], "random"),
         (["toybench"], "nothing to compare"),
         (["toybench", "--strategies", "random", "--objective", "eror"], "error"),
@@ -273,6 +344,7 @@ def test_the_command(toys: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_bad_input_is_one_line(
     toys: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], word: str
 ) -> None:
+    Path("taken.txt").touch()
     named = [toys.stem if argument == "toybench" else argument for argument in arguments]
     assert cli(["bench", *named, "--plugin", str(toys)]) == 2
     printed = capsys.readouterr()

@@ -10,6 +10,7 @@ from types import ModuleType
 import pytest
 import yaml
 
+from nas.cli.result import next_commands
 from nas.core.errors import NasError
 
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
@@ -62,6 +63,24 @@ def test_nothing_feasible(program, engine, toy_config: Path) -> None:
     said = search(program, toy_config, *limit)
     assert said.code == 3
     assert "nothing feasible" in said.out
+
+
+def test_more_budget_is_advised_where_there_is_one(program, engine, toy_config: Path) -> None:
+    said = search(program, toy_config, "--objective", "error:min<=0.001")
+    (advice,) = re.findall(r"next:  (nas resume run --budget \S+)", said.err)
+    assert advice.endswith("+12evaluations")
+    said = program(*advice.split()[1:])
+    assert said.code == 3
+    assert "24 evaluations" in said.out
+
+
+@pytest.mark.parametrize("budget", [None, "unlimited"])
+def test_without_a_budget_none_is_advised(budget: str | None) -> None:
+    done = {"status": "done", "front": [], "budget": budget}
+    assert next_commands("run", done) == ["open run/report.html"]
+    for status in ("stopped", "interrupted", "failed"):
+        left = {"status": status, "front": [], "budget": budget}
+        assert next_commands("run", left) == ["nas resume run"]
 
 
 def test_the_same_seed_gives_the_same_result(program, engine, toy_config: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import nas
-from nas.core.errors import ConfigError, DataError
+from nas.core.errors import ConfigError, DataError, PluginError
 from nas.engine.errors import RunFailed
 
 UNGUARDED = """
@@ -53,6 +53,19 @@ def test_executor_and_workers_can_be_asked_for(tmp_path: Path) -> None:
             evaluator=lambda candidate, budget, seed: {"error": 0.5},
             budget="1evaluations",
             workers=2,
+            out=tmp_path / "run",
+        )
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("place", ["json:nothing", "nowhere_at_all:figures"])
+def test_a_function_that_is_not_there_leaves_no_folder(tmp_path: Path, place: str) -> None:
+    with pytest.raises(PluginError):
+        nas.search(
+            space="nasbench201",
+            strategy="random",
+            evaluator=place,
+            budget="1evaluations",
             out=tmp_path / "run",
         )
     assert not (tmp_path / "run").exists()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nas.core.config import RunConfig, preset
-from nas.core.errors import ConfigError, DataError, StoreError, UnsupportedError
+from nas.core.errors import ConfigError, DataError, PluginError, StoreError, UnsupportedError
 from nas.engine.resolve import (
     SCALES,
     DeviceError,
@@ -131,6 +131,33 @@ def test_a_users_space_gets_what_it_has() -> None:
 def test_mistakes(asked: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         resolve(asked)
+
+
+@pytest.mark.parametrize("text", ["1 / 0", "raise SystemExit(3)", "def figures(: pass"])
+def test_an_evaluator_whose_module_fails_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    name = f"broken{abs(hash(text))}"
+    (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    asked = {"space": "nasbench201", "strategy": "random", "evaluator": f"{name}:figures"}
+    with pytest.raises(PluginError, match=f"evaluator '{name}:figures' cannot be imported"):
+        resolve(asked)
+
+
+def test_a_function_that_is_given_needs_no_name() -> None:
+    asked = {"space": "nasbench201", "strategy": "random", "evaluator": "here:<lambda>"}
+    config = resolve(asked, function=lambda candidate, budget, seed: {"error": 0.5})
+    assert config.evaluator == "here:<lambda>"
+    with pytest.raises(PluginError, match="no module"):
+        resolve(asked)
+
+
+def test_a_strategy_is_asked_whether_it_can_search_the_problem() -> None:
+    asked = {"space": "nasbench201", "strategy": "rank-nosh"}
+    with pytest.raises(ConfigError, match="training changes none"):
+        resolve({**asked, "objectives": ("params:min", "macs:min")})
+    assert resolve({**asked, "objectives": ("params:min", "error:min")}).objectives
 
 
 def test_a_device_that_is_not_there() -> None:

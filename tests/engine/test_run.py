@@ -181,6 +181,23 @@ def test_a_search_and_a_finale_with_its_own_account(run: Run, folder: Path) -> N
     look.close()
 
 
+def test_a_stage_may_be_told_apart(run: Run, folder: Path) -> None:
+    def finale(
+        problem: Problem, rng: np.random.Generator, before: Mapping[str, PhaseResult]
+    ) -> Generator[Any, Any, Any]:
+        known = before["search"].outcomes[0].work
+        yield [known, *(Evaluate(c, 30) for c in problem.sample(3, rng))]
+
+    apart = frozenset({"finale"})
+    result = run.execute(plan(run, stages=(Stage("finale", finale),), apart=apart))
+    assert (result.spent.evaluations, result.compared.evaluations) == (12, 3)
+    record = json.loads((folder / "run.json").read_text())
+    assert record["spent"]["evaluations"] == run.status()["spent"]["evaluations"] == 12
+    assert record["comparison_spent"]["evaluations"] == 3
+    line = result.to_dict()
+    assert (line["budget"], line["comparison_spent"]["evaluations"]) == ("12evaluations", 3)
+
+
 def test_a_finale_follows_an_extended_search_without_complaint(run: Run, folder: Path) -> None:
     def finale(
         problem: Problem, rng: np.random.Generator, before: Mapping[str, PhaseResult]

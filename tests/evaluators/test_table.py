@@ -227,6 +227,20 @@ def test_damaged_tables(tmp_path: Path, edit: Edit, words: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("column", ["c10_val_e12", "c100_test_e200"])
+def test_fractions_where_per_cent_are_declared(tmp_path: Path, column: str) -> None:
+    def to_fractions(lines: list[list[str]]) -> None:
+        place = HEADER.index(column)
+        for line in lines[1:]:
+            line[place] = f"{float(line[place]) / 100:.6f}"
+
+    folder = write_nasbench201(tmp_path / "table", to_fractions)
+    with pytest.raises(
+        DataError, match=rf"{column} is at most 0\.\d+: fractions, expected per cent"
+    ):
+        view_of(config(folder))
+
+
 def test_a_row_that_names_another_cell_than_it_says(tmp_path: Path) -> None:
     text = SPACE.format(SPACE.members["resnet"])
     with pytest.raises(DataError, match="row 1 has the key '000000' of another cell"):

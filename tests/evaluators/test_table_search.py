@@ -62,6 +62,32 @@ def test_a_search_and_its_account(made: Path) -> None:
         assert words in said["sentence"]
 
 
+def test_what_is_spent_is_what_the_search_cost(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    arguments = ["search", "--space", "nasbench201", "--evaluator", f"table:{made}"]
+    arguments += ["--strategy", "random", "--budget", "1000epochs", "--out", str(out)]
+    assert program([*arguments, "--json", "--quiet"]) == 0
+    line = json.loads(capsys.readouterr().out.splitlines()[-1])
+    record = json.loads((out / "run.json").read_text())
+    for told in (line, record, record["result"]):
+        assert (told["spent"]["epochs"], told["spent"]["evaluations"]) == (1000, 5)
+        assert 10_000 < told["comparison_spent"]["epochs"] <= 20 * 1000
+    assert program(["show", str(out)]) == 0
+    shown = capsys.readouterr().out
+    assert "cost   1000 epochs, 5 evaluations" in shown
+    assert "the random searches to compare with: " in shown
+    assert program(["resume", str(out), "--budget", "+400epochs", "--quiet"]) == 0
+    assert "cost   1400 epochs, 7 evaluations" in capsys.readouterr().out
+    with Run.look(out) as run:
+        assert run.status()["spent"]["epochs"] == 1400
+    alone = search(made, budget="1000epochs", settings={"final.random_arm": False}).result
+    assert alone is not None
+    assert alone.spent.epochs == 1000
+    assert alone.compared.epochs == 0
+
+
 def test_random_searches_pick_by_validation(made: Path) -> None:
     run = search(made, strategy="random", settings={"final.random_searches": 3})
     draws: list[Any] = [e for e in run.history if e.tags.get("stage") == "draw"]

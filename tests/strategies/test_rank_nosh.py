@@ -418,6 +418,22 @@ def test_impossible_settings_are_refused_before_anything_starts(
     assert isinstance(raised.value, ConfigError) or "predictor" in settings
 
 
+@pytest.mark.parametrize(
+    ("settings", "objective", "words"),
+    [
+        ({"encoding": "nonsense"}, "error:min", "unknown encoding 'nonsense'"),
+        ({}, "params:min", "training changes none"),
+    ],
+)
+def test_what_no_search_could_do_is_refused_when_asked(
+    settings: dict[str, Any], objective: str, words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        RankNosh({**FAST, **settings}).check(problem(objective))
+    RankNosh(FAST).check(problem("params:min", "error:min"))
+    RankNosh({"predictor": "none"}).check(problem())
+
+
 def test_objectives_that_training_does_not_change_are_refused() -> None:
     with pytest.raises(ConfigError, match="params"):
         drive(RankNosh({**FAST, "levels": (1,)}), problem("params:min"), lambda w: {"params": 1})

@@ -44,6 +44,11 @@ class Column:
         """Whether the figure is one minus the column."""
         return self.metric in ("error", "test_error")
 
+    @property
+    def percent(self) -> bool:
+        """Whether it holds accuracies from 0 to 100."""
+        return self.accuracy and self.high > 1
+
 
 @dataclass(frozen=True, eq=False)
 class Extra:

@@ -251,6 +251,10 @@ def _figures(path: Path, texts: Sequence[str], column: Column) -> Values:
             f"{column.name} of row {row + 1} is {texts[row]},"
             f" expected {column.low:g} to {column.high:g}",
         )
+    if column.percent and numbers.max() <= 1:
+        raise _wrong(
+            path, f"{column.name} is at most {numbers.max():g}: fractions, expected per cent"
+        )
     scaled = numbers * column.unit
     decimals = _DECIMALS if column.unit <= 1 else _DECIMALS // 2
     return np.round(1.0 - scaled if column.accuracy else scaled, decimals)

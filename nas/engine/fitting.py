@@ -1,0 +1,115 @@
+"""Whether strategy, evaluator, space and objectives go together, found before anything is made."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from importlib.util import find_spec
+from typing import Any, Final
+
+from nas.core.config import RunConfig
+from nas.core.errors import ConfigError, PluginError, UnsupportedError
+from nas.core.objective import check_metrics, parse_objectives
+from nas.core.problem import Problem
+from nas.core.protocols import Evaluator
+from nas.core.registry import close_matches
+from nas.engine.executors.base import EvaluatorTarget
+from nas.engine.tables import resolve as find_member
+from nas.evaluators import EVALUATORS, looking_up
+from nas.strategies import STRATEGIES
+from search_spaces import get_space
+
+LEVELS: Final = frozenset({"levels", "min_epochs", "max_epochs"})
+"""Settings by which a strategy is told its budgets."""
+
+
+def problem_of(config: RunConfig, function: EvaluatorTarget | None = None) -> Problem:
+    """What the strategy of a run with this configuration sees.
+
+    Args:
+        config: The run's.
+        function: Given as the evaluator itself, instead of the configuration's.
+    """
+    space = get_space(config.space)
+    problem = Problem(space, parse_objectives(config.objectives), config.network)
+    table = looking_up(config.evaluator) if function is None else None
+    if table is None:
+        return problem
+    view = table.view(config)
+    return replace(problem, space=view.pool or space, free=view.free)
+
+
+def check_strategy(config: RunConfig, function: EvaluatorTarget | None = None) -> None:
+    """Refuse what the strategy cannot search.
+
+    Raises:
+        ConfigError: Its settings are wrong, by themselves or beside the problem.
+    """
+    strategy = STRATEGIES.get(config.strategy)(config.settings)
+    strategy.check(problem_of(config, function))
+
+
+def check_evaluator(
+    config: RunConfig, settings: dict[str, Any], function: EvaluatorTarget | None = None
+) -> dict[str, Any]:
+    """Refuse what the evaluator cannot give; what it wants changed in the configuration.
+
+    An evaluator that looks figures up has budgets of its own: a strategy whose `epochs` are left
+    to the recipe gets the largest of them, one whose `levels` are not given gets all.
+
+    Args:
+        config: The run's.
+        settings: The strategy's, complete; changed in place.
+        function: Given as the evaluator itself: nothing is to be looked for.
+
+    Raises:
+        ConfigError: The evaluator cannot be found, or does not fit the rest.
+        DataError: What it reads is missing or damaged.
+    """
+    member = looking_up(config.evaluator)
+    if member is None:
+        if function is None:
+            _check_reported(config)
+        if config.evaluator_settings:
+            key = next(iter(config.evaluator_settings))
+            name = config.evaluator.partition(":")[0]
+            raise ConfigError(f"evaluator {name!r} has no setting {key!r}", "leave it out")
+        return {}
+    kind = STRATEGIES.get(config.strategy)
+    if kind.sessions:
+        raise UnsupportedError(
+            f"strategy {config.strategy!r} trains a supernet, and a table only looks figures up",
+            "use one that samples, e.g. --strategy regularized-evolution",
+        )
+    changes: dict[str, Any] = member.check(config)
+    if "epochs" in settings and settings["epochs"] is None:
+        settings["epochs"] = member.view(config).largest
+    if "levels" in settings and not LEVELS & config.settings.keys():
+        settings["levels"] = list(member.view(config).budgets)
+    member.check(config, kind(settings).levels())
+    return changes
+
+
+def _check_reported(config: RunConfig) -> None:
+    """Refuse an evaluator that is not there, and objectives that it does not report."""
+    name, colon, _ = config.evaluator.partition(":")
+    if colon and name not in EVALUATORS:  # "module:function": reports whatever it likes
+        _check_importable(config.evaluator)
+        return
+    reported = getattr(EVALUATORS.get(name), "reports", None)  # a plain function declares nothing
+    if reported is not None:
+        check_metrics(parse_objectives(config.objectives), reported)
+
+
+def _check_importable(evaluator: str) -> None:
+    name = evaluator.partition(":")[0]
+    root = name.partition(".")[0]
+    if not root or (root not in sys.modules and find_spec(root) is None):
+        hint = close_matches(name, EVALUATORS.names())
+        raise PluginError(f"{name!r} is no evaluator and no module", hint)
+    target = find_member(EVALUATORS, evaluator)
+    if not callable(target) and not isinstance(target, Evaluator):
+        raise PluginError(
+            f"evaluator {evaluator!r} is {type(target).__name__}",
+            "expected a function of candidate, budget and seed",
+        )
