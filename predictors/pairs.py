@@ -23,8 +23,9 @@ Mode: TypeAlias = Literal["levels", "within", "reliability", "common"]
 ``reliability``: the paper's rule, each pair weighted by the squared reliability of the lower of
 its levels. ``common``: two are compared by what both were read for on the highest level that they
 share, so that nothing is concluded from who was sent higher; a pair weighs the squared reliability
-of that level over the number of others read on it, as n readings tell n things and not n^2. Where
-no reliability is known, it is 1."""
+of that level over the number of others read on it, as n readings tell n things and not n^2. Pairs
+of different levels may contradict each other, as readings do. Where no reliability is known, it is
+1."""
 
 
 @dataclass(frozen=True, eq=False)

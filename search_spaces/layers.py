@@ -165,8 +165,10 @@ def average_pool(x: Tensor, stride: int) -> Tensor:
     On CUDA torch differentiates padded average pooling wrongly where channels come last in memory,
     without a word (pytorch/pytorch#188344, mended after 2.13): it never gets to see them.
     """
-    if x.is_cuda and x.is_contiguous(memory_format=torch.channels_last):
-        x = x.clone(memory_format=torch.contiguous_format)
+    if x.is_cuda:
+        # A copy where the order could be taken for either one, as of 1x1 maps.
+        last = x.is_contiguous(memory_format=torch.channels_last)
+        x = x.clone(memory_format=torch.contiguous_format) if last else x.contiguous()
     return functional.avg_pool2d(x, 3, stride, 1, count_include_pad=False)
 
 

@@ -225,6 +225,11 @@ class SupernetTraining:
         """Undo of `state`; the supernet must have its structure already."""
         self.forget_dead()
         self.weight_optimizer.load_state_dict(state["weights"])
+        if self.device.type != "cuda":
+            # How a step is computed comes with the state; the fused form of CPUs takes gradients
+            # in another order in memory than their weights' for what they are not.
+            (group,) = self.weight_optimizer.param_groups
+            group["fused"], group["foreach"] = None, True
         self.alpha_optimizer.load_state_dict(state["alphas"])
         self.progress = Progress(**state["progress"])
 

@@ -29,6 +29,7 @@ from typing import Any, ClassVar, Final, Literal
 import numpy as np
 from pydantic import Field
 
+from nas.core.canonical import content_id
 from nas.core.config import Settings
 from nas.core.config import Settings as SettingsModel
 from nas.core.errors import ConfigError
@@ -80,7 +81,8 @@ class RankNoshSettings(Settings):
         blend: Whether the ranker has a say in who climbs.
         adaptive: Whether newcomers pass levels that say nothing.
         probes: How many climb to each level first, by lot and at once, so that how far the level
-            below can be relied on is known early; no more than half of the quota.
+            below can be relied on is known early; no more than half of the quota. By default two
+            where `pairs` is `common` or `within`, else none.
         reserve: Share of every quota that is held back until everybody has entered, for those who
             come late.
         parallel: 0 for batches; else trainings that go on at any time, nobody waiting for anybody.
@@ -213,8 +215,10 @@ class _Search:
         self._scout = Scout(problem, rng, scout, pyramid, self._level0)
         self._left = pyramid.cost(settings.candidates)  # epochs of the whole pyramid
         self._empty = False
-        probes = (0 if paper else PROBES) if settings.probes is None else settings.probes
-        pyramid.least = [min(probes, -(-n // 2)) for n in pyramid.counts(settings.candidates)]
+        # Elsewhere who was sent higher wins by that alone, which says nothing of who was drawn.
+        compared = scout.pairs in ("common", "within")
+        probes = PROBES * compared if settings.probes is None else settings.probes
+        pyramid.least = [min(probes, n // 2) for n in pyramid.counts(settings.candidates)]
 
     def newcomers(self) -> list[Climber]:
         """The next batch, on the level where it enters.
@@ -258,10 +262,10 @@ class _Search:
         return [self._sent(climber) for climber in self._pyramid.next_climbers(self._order, most)]
 
     def _order(self, level: int, climbers: Sequence[Climber]) -> list[Climber]:
-        """Who climbs first: the probes by lot (their ids are as good as random), then the best."""
+        """Who climbs first: the probes by lot, another one on every level, then the best."""
         order = self._scout.order if self._blend else self._scout.order_by_reading
         wanted = max(0, self._pyramid.least[level + 1] - self._pyramid.reached[level + 1])
-        probes = sorted(climbers, key=lambda climber: climber.candidate.id)[:wanted]
+        probes = sorted(climbers, key=lambda c: content_id([level, c.candidate.id]))[:wanted]
         chosen = {climber.number for climber in probes}
         return probes + [c for c in order(level, climbers) if c.number not in chosen]
 

@@ -50,7 +50,11 @@ def _tau(correlation: float) -> float:
     return 2 / math.pi * math.asin(correlation)
 
 
-UNKNOWN: Final = _tau(float(_PRIOR @ _CORRELATIONS / _PRIOR.sum()))
+def _normalised(log: Floats) -> Floats:
+    return np.asarray(np.exp(log - logsumexp(log)))
+
+
+UNKNOWN: Final = _tau(float(_normalised(np.log(_PRIOR)) @ _CORRELATIONS))
 """Reliability of a level just below the top of which nothing is known."""
 
 
@@ -144,8 +148,7 @@ class Readings:
             noise = _SCALES * np.sqrt(1 - _CORRELATIONS[:, None] ** 2)
             misfit = y @ y - 2 * slope * (x @ y) + slope**2 * (x @ x)
             log += logsumexp(-(len(y) - 1) * np.log(noise) - misfit / (2 * noise**2), axis=1)
-        belief: Floats = np.exp(log - logsumexp(log))
-        return belief
+        return _normalised(log)
 
     def entry_level(self) -> int:
         """The lowest level that newcomers should be trained on; those below are not worth it."""

@@ -7,7 +7,8 @@ to run them. A CUDA graph launches all of them at once.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import torch
@@ -57,9 +58,11 @@ class Recorded(Generic[T]):
             calls = self._calls[key] = self._calls.get(key, 0) + 1
             if calls <= EAGER_CALLS or not self._pool.roomy:
                 return self._function(*inputs)
+            usual = torch.cuda.current_stream(inputs[0].device)
             try:
                 self._graphs[key] = _Graph(self._function, inputs, self._pool)
             except RuntimeError as error:
+                torch.cuda.set_stream(usual)  # torch stays on its own where recording broke off
                 self._pool.roomy = False
                 if not is_out_of_memory(error):
                     # It costs time and no result: what is wrong with the function itself, the call
@@ -76,13 +79,14 @@ class Recorded(Generic[T]):
         """Drop the recordings, because tensors that they read are gone or no longer in use."""
         self._calls.clear()
         if self._graphs:
-            torch.cuda.synchronize()  # the last replay may still run
+            for _, _, device in {key[0] for key in self._graphs}:
+                torch.cuda.synchronize(device)  # the last replay may still run
             self._graphs.clear()
             self._pool.renew()
 
 
 class Pool:
-    """Memory that several recordings share, which never run at the same time.
+    """Memory of one device that several recordings share, which never run at the same time.
 
     Attributes:
         roomy: Whether there was room for a recording so far, and none failed.
@@ -91,6 +95,7 @@ class Pool:
     def __init__(self) -> None:
         self.roomy = True
         self._handle: Any = None
+        self._stream: torch.cuda.Stream | None = None
 
     def renew(self) -> None:
         """Take other memory from now on: torch gives a pool up once nothing recorded is left in it.
@@ -99,19 +104,30 @@ class Pool:
         """
         self._handle = None
 
-    def handle(self) -> Any:
-        """What torch knows it by."""
-        if self._handle is None:
-            self._handle = torch.cuda.graph_pool_handle()
-        return self._handle
+    @contextmanager
+    def recording(self, graph: torch.cuda.CUDAGraph, device: torch.device) -> Iterator[None]:
+        """Record into `graph` what is done inside, on the device that is meant.
+
+        Left to itself torch records on whichever device is current: nothing at all, if the work is
+        done on another (pytorch/pytorch#87894).
+        """
+        with torch.cuda.device(device):
+            if self._handle is None:
+                self._handle = torch.cuda.graph_pool_handle()
+            if self._stream is None:
+                self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+            # Other threads of this process may allocate meanwhile: progress, data.
+            with torch.cuda.graph(
+                graph, pool=self._handle, stream=self._stream, capture_error_mode="thread_local"
+            ):
+                yield
 
 
 class _Graph(Generic[T]):
     def __init__(self, function: Callable[..., T], inputs: Sequence[Tensor], pool: Pool) -> None:
         self._inputs = [t.detach().clone() for t in inputs]
         self._graph = torch.cuda.CUDAGraph()
-        # Other threads of this process may allocate meanwhile: progress, data.
-        with torch.cuda.graph(self._graph, pool=pool.handle(), capture_error_mode="thread_local"):
+        with pool.recording(self._graph, inputs[0].device):
             self._outputs = function(*self._inputs)
 
     def replay(self, inputs: Sequence[Tensor]) -> T:

@@ -7,7 +7,7 @@ import torch
 
 from search_spaces.supernet import masked
 
-from .fast_pairs import assert_same_function, pair
+from .fast_pairs import assert_same_function, distance, gradients, pair
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
@@ -31,9 +31,18 @@ def test_values_and_gradients(space: str, shape: tuple[int, int, int], channels_
     assert_same_function(plain, fast, x)
 
 
-def test_partial_channels() -> None:
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_partial_channels(channels_last: bool) -> None:
     plain, fast = pair("darts", variant="pc-darts", partial=2)
-    assert_same_function(plain.to("cuda"), fast.to("cuda"), images((3, 8, 8)))
+    x = images((3, 8, 8))
+    here = gradients(plain(x.cpu()), list(plain.parameters()))
+    for model in (plain, fast):
+        model.to("cuda")
+        if channels_last:
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            x = x.contiguous(memory_format=torch.channels_last)
+        found = [g.cpu() for g in gradients(model(x), list(model.parameters()))]
+        assert distance(found, here) <= 1e-8
 
 
 @pytest.mark.parametrize("space", ["darts", "nasbench201"])

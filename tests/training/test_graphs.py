@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import Tensor
@@ -104,3 +107,27 @@ def test_a_pool_that_was_emptied_can_be_used_again() -> None:
         assert pool.roomy
         first.forget()
         second.forget()
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+def test_on_a_device_that_is_not_the_current_one() -> None:
+    function = Counted("cuda:1")
+    recorded = Recorded(function)
+    for step in range(6):
+        x = torch.full((3,), float(step), device="cuda:1")
+        assert torch.equal(recorded(x)[0], (2 * x).sin())
+    assert function.calls == EAGER_CALLS + 1
+
+
+@needs_cuda
+def test_after_a_recording_that_broke_off_work_goes_on_where_it_was() -> None:
+    """In a process of its own: what CUDA broke off can leave its generators unusable."""
+    text = (
+        "import torch, warnings; from nas.training.graphs import Recorded\n"
+        "warnings.simplefilter('ignore'); usual = torch.cuda.current_stream()\n"
+        "recorded = Recorded(lambda x: x * float(x.sum())); x = torch.ones(3, device='cuda')\n"
+        "assert all(float(recorded(x)[0]) == 3 for _ in range(5))\n"
+        "assert torch.cuda.current_stream() == usual\n"
+    )
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
