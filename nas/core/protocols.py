@@ -80,7 +80,10 @@ class Session(Protocol):
         ...
 
     def load(self, path: Path) -> None:
-        """Become what `save` wrote; the next calls give bit-identical answers."""
+        """Become what `save` wrote; the next calls answer as if there had been no interruption.
+
+        To the last bit, as far as the device computes the same twice.
+        """
         ...
 
 

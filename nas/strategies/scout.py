@@ -328,9 +328,9 @@ class Scout:
     def order(self, level: int, climbers: Sequence[Climber]) -> list[Climber]:
         """As `order_by_reading`, the ranker having a say as far as the level is unreliable.
 
-        Readings and scores are compared as places from 0 to 1. A level as reliable as one of which
-        nothing is known, or more, is taken at its word. What the ranker says and how far a level
-        is relied on are those of the last round.
+        Readings and scores are compared as places from 0 to 1. A level as reliable as one just
+        below the top of which nothing is known, or more, is taken at its word. What the ranker says
+        and how far a level is relied on are those of the last round.
         """
         everybody = self._pyramid.on_level(level)
         costs = self._readings.costs(level, everybody)
