@@ -14,6 +14,7 @@ MISSING = 4
 
 SEARCH = ("search", "--space", "darts")
 ON_201 = ("search", "--space", "nasbench201", "--strategy")
+ON_201 = ("search", "--space", "nasbench201", "--strategy")
 
 CASES = [
     # what is asked, exit code, words of the error
@@ -58,6 +59,16 @@ CASES = [
     ((*SEARCH, "--executor", "process"), BAD_INPUT, "did you mean processes"),
     ((*SEARCH, "--plugin", "nothing.py"), BAD_INPUT, "does not exist"),
     ((*SEARCH, "--config", "nothing.yaml"), BAD_INPUT, "does not exist"),
+    ((*ON_201, "rank-nosh", "--set", "encoding=nonsense"), BAD_INPUT, "unknown encoding"),
+    ((*ON_201, "rank-nosh", "--set", "predictor=mpl"), BAD_INPUT, "did you mean mlp"),
+    ((*ON_201, "rank-nosh", "--objective", "params"), BAD_INPUT, "training changes none"),
+    ((*ON_201, "bananas", "--set", "encoding=paths+onehot"), BAD_INPUT, "did you mean path"),
+    ((*ON_201, "bananas", "--set", "predictor_settings.trees=3"), BAD_INPUT, "'trees'"),
+    ((*ON_201, "random", "--evaluator", "nowhere_at_all:f"), BAD_INPUT, "no evaluator and no mod"),
+    ((*ON_201, "random", "--evaluator", "json.nowhere:f"), BAD_INPUT, "json.nowhere"),
+    ((*ON_201, "random", "--evaluator", "json:nothing"), BAD_INPUT, "no attribute 'nothing'"),
+    ((*ON_201, "random", "--evaluator", "json:__doc__"), BAD_INPUT, "expected a function"),
+    ((*ON_201, "random", "--evaluator", ":f"), BAD_INPUT, "no evaluator and no module"),
     ((*ON_201, "rank-nosh", "--set", "encoding=nonsense"), BAD_INPUT, "unknown encoding"),
     ((*ON_201, "rank-nosh", "--set", "predictor=mpl"), BAD_INPUT, "did you mean mlp"),
     ((*ON_201, "rank-nosh", "--objective", "params"), BAD_INPUT, "training changes none"),
