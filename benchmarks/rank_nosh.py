@@ -105,12 +105,12 @@ def ablation_arms(table: str) -> dict[str, ArmSettings]:
         **{f"ratio={r}": {"ratio": r} for r in (0.05, 0.1, 0.15, 0.3, 0.5)},
     }
     if table == "nb101":
-        changes["levels=4,12,36,108"] = {
+        changes["levels=4+12+36+108"] = {
             "levels": [4, 12, 36, 108],
             "ratio": 0.5,
             "candidates": 100,
         }
-        changes["levels=12,108"] = {"levels": [12, 108], "candidates": 90}
+        changes["levels=12+108"] = {"levels": [12, 108], "candidates": 90}
     return {name: ours(table, **change) for name, change in changes.items()}
 
 
