@@ -90,15 +90,8 @@ class Readings:
 
     def costs(self, level: int, climbers: Sequence[Climber]) -> Floats:
         """What climbers cost on a level that they have finished `(n, objectives)`."""
-        return np.array(
-            [
-                [
-                    self.cost(index, (level, c.readings[level]))
-                    for index in range(len(self._objectives))
-                ]
-                for c in climbers
-            ]
-        )
+        columns = [self._column(index, level, climbers) for index in range(len(self._objectives))]
+        return np.stack(columns, axis=1)
 
     def cost(self, index: int, reading: tuple[int, Outcome] | None) -> float:
         """What a reading costs in an objective; NaN for none. Level 0 has its own figure."""
@@ -135,7 +128,7 @@ class Readings:
         """
         everybody = self._pyramid.on_level(level)
         lower = self._column(objective, level, everybody)
-        if self._silent(level, objective):
+        if _silent(lower):
             squares = _CORRELATIONS**2
             return np.where(squares == squares.min(), 0.5, 0.0)  # the two next to zero
         both = [row for row, climber in enumerate(everybody) if level + 1 in climber.readings]
@@ -153,21 +146,22 @@ class Readings:
     def entry_level(self) -> int:
         """The lowest level that newcomers should be trained on; those below are not worth it."""
         for level in range(self._pyramid.top):
-            climbed = sum(level + 1 in c.readings for c in self._pyramid.on_level(level))
-            if climbed < FEW and not self._silent(level, self._learned[0]):
+            everybody = self._pyramid.on_level(level)
+            climbed = sum(level + 1 in c.readings for c in everybody)
+            if climbed < FEW and not _silent(self._column(self._learned[0], level, everybody)):
                 return level
             belief = self.belief(level, self._learned[0])
             if belief[_CORRELATIONS < WORTH].sum() < SURE:
                 return level
         return self._pyramid.top
 
-    def _silent(self, level: int, objective: int) -> bool:
-        """Whether all readings of a level are alike."""
-        read = self._column(objective, level, self._pyramid.on_level(level))
-        return len(read) >= SILENT and len(set(read)) == 1
-
     def _column(self, objective: int, level: int, climbers: Sequence[Climber]) -> Floats:
         return np.array([self.cost(objective, (level, c.readings[level])) for c in climbers])
+
+
+def _silent(read: Floats) -> bool:
+    """Whether all readings of a level are alike."""
+    return len(read) >= SILENT and len(set(read)) == 1
 
 
 def _scores(values: Floats) -> Floats:
