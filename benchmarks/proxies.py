@@ -1,12 +1,14 @@
 """How proxies order networks, against their accuracy in published tables.
 
-    python benchmarks/proxies.py --tables DIR [--networks 100]
+    python benchmarks/proxies.py --tables DIR [--networks 100] [--full] [--device cuda]
 
 DIR holds nasbench201/ and nasbench101_sample/. Our proxies are worked out on untrained networks
-of cells drawn from the tables, smaller than the benchmarks' own (``SCALES``) to be affordable on
-a CPU, and on one batch of CIFAR-10 images (``--images FILE.npz``, else noise). The tables' own
-columns of proxies are compared on all their rows. Printed: Spearman's rank correlation with
-validation accuracy, seconds a network, and how many networks had no figure.
+of cells drawn from the tables, smaller than the benchmarks' own to be affordable on a CPU, or, with
+``--full``, of the benchmarks' size; and on one batch of CIFAR-10 images (``--images FILE.npz``,
+else noise). The tables' own columns of proxies are compared on all their rows. Printed: Spearman's
+rank correlation with validation accuracy and with the table's column of the same name, seconds a
+network (of the processor, or on a GPU that others may share, on the clock), and how many networks
+had no figure.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.multiprocessing as processes
 from scipy.stats import spearmanr
 
 from nas.core.architecture import Architecture
@@ -27,10 +30,16 @@ from predictors.proxies import list_proxies, measure
 from search_spaces import get_space
 
 Row = dict[str, str]
-SCALES: dict[str, dict[str, int]] = {
+SMALL: dict[str, dict[str, int]] = {
     "nasbench201": {"channels": 16, "layers": 1},
     "nasbench101": {"channels": 16, "layers": 1},
 }
+FULL: dict[str, dict[str, int]] = {
+    "nasbench201": {"channels": 16, "layers": 5},
+    "nasbench101": {"channels": 128, "layers": 3},
+}
+COLUMNS = {"grad-norm": "grad_norm", "macs": "flops", "naswot": "nwot"}
+"""The tables' names of what we name otherwise."""
 
 
 def rows_of(path: Path) -> list[Row]:
@@ -75,7 +84,7 @@ def batch(file: Path | None, size: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def correlation(figures: np.ndarray, accuracy: np.ndarray) -> float:
-    known = np.isfinite(figures)
+    known = np.isfinite(figures) & np.isfinite(accuracy)
     return float(spearmanr(figures[known], accuracy[known]).statistic)
 
 
@@ -83,25 +92,44 @@ def column(rows: list[Row], name: str) -> np.ndarray:
     return np.array([float(row[name]) if row[name] else np.nan for row in rows])
 
 
+def figures_of(job: tuple[str, Architecture, int, argparse.Namespace]) -> dict[str, list[float]]:
+    """Of one network: by proxy, the figure and the seconds that it took."""
+    name, architecture, seed, args = job
+    torch.set_num_threads(1)
+    images, labels = (tensor.to(args.device) for tensor in batch(args.images, args.batch))
+    torch.manual_seed(seed)
+    network = get_space(name).network(architecture, **scales(args)[name]).to(args.device)
+    clock = time.process_time if args.device == "cpu" else time.perf_counter
+    found = {}
+    for proxy in list_proxies():
+        began = clock()
+        found[proxy] = [measure(network, images, labels, [proxy])[proxy], clock() - began]
+    return found
+
+
+def scales(args: argparse.Namespace) -> dict[str, dict[str, int]]:
+    return FULL if args.full else SMALL
+
+
 def ours(name: str, table: Any, args: argparse.Namespace) -> None:
-    architectures, accuracy, _ = table
-    space = get_space(name)
-    images, labels = batch(args.images, args.batch)
+    architectures, accuracy, rows = table
     drawn = np.random.default_rng(0).permutation(len(architectures))[: args.networks]
-    figures: dict[str, list[float]] = {proxy: [] for proxy in list_proxies()}
-    seconds = dict.fromkeys(figures, 0.0)
-    for row in drawn:
-        torch.manual_seed(int(row))
-        network = space.network(architectures[row], **SCALES[name])
-        for proxy in figures:
-            began = time.process_time()
-            figures[proxy].append(measure(network, images, labels, [proxy])[proxy])
-            seconds[proxy] += time.process_time() - began
-    for proxy, values in figures.items():
-        known = np.array(values)
+    jobs = [(name, architectures[row], int(row), args) for row in drawn]
+    found = []
+    ends = time.monotonic() + 60 * args.minutes
+    with processes.get_context("spawn").Pool(args.workers) as pool:
+        for figures in pool.imap(figures_of, jobs):
+            found.append(figures)
+            if time.monotonic() > ends:
+                break
+    drawn = drawn[: len(found)]
+    for proxy in list_proxies():
+        known, seconds = np.array([figures[proxy] for figures in found]).T
+        twin = COLUMNS.get(proxy, proxy)
+        agrees = f"{correlation(known, column(rows, twin)[drawn]):+.2f}" if twin in rows[0] else ""
         print(
-            f"| {name} | {proxy} | {correlation(known, accuracy[drawn]):+.2f}"
-            f" | {seconds[proxy] / len(drawn):.2f} | {np.isnan(known).sum()} |",
+            f"| {name} | {proxy} | {correlation(known, accuracy[drawn]):+.2f} | {agrees}"
+            f" | {seconds.mean():.2f} | {np.isnan(known).sum()} of {len(known)} |",
             flush=True,
         )
 
@@ -112,9 +140,12 @@ def main() -> None:
     parser.add_argument("--networks", type=int, default=100)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--images", type=Path)
-    parser.add_argument("--only", nargs="+", default=list(SCALES), choices=list(SCALES))
+    parser.add_argument("--only", nargs="+", default=list(SMALL), choices=list(SMALL))
+    parser.add_argument("--full", action="store_true", help="networks of the benchmarks' size")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--workers", type=int, default=1, help="processes that share the device")
+    parser.add_argument("--minutes", type=float, default=1e9, help="a table at most")
     args = parser.parse_args()
-    torch.set_num_threads(1)
     found = tables(args.tables)
     print("| table's own column | proxy | Spearman |\n|---|---|---|")
     skipped = ("index", "dataset", "hash", "n", "adjacency", "ops")
@@ -122,8 +153,11 @@ def main() -> None:
         for proxy in rows[0]:
             if proxy not in skipped and not proxy.startswith(("t_", "val_")):
                 print(f"| {name} | {proxy} | {correlation(column(rows, proxy), accuracy):+.2f} |")
-    print(f"\nours: {args.networks} networks, {args.batch} images, {SCALES}\n")
-    print("| table | proxy | Spearman | CPU s | no figure |\n|---|---|---|---|---|", flush=True)
+    print(f"\nours: {args.networks} networks, {args.batch} images, {scales(args)}\n")
+    print(
+        "| table | proxy | accuracy | column | s | no figure |\n|---|---|---|---|---|---|",
+        flush=True,
+    )
     for name in args.only:
         ours(name, found[name], args)
 
