@@ -161,5 +161,5 @@ class Variation:
     def _key(self, candidate: Candidate) -> str:
         if not self._canonical:
             return candidate.id
-        architecture = self._problem.space.canonical(candidate.architecture)
-        return Candidate(architecture, candidate.recipe, candidate.scale).id
+        problem = self._problem
+        return problem.like(candidate, problem.space.canonical(problem.member(candidate))).id

@@ -219,7 +219,9 @@ def _execute(run: Run, plan: Plan, listeners: Sequence[Listener]) -> Run:
         if run.folder is None:
             run.execute(plan, listeners)
             return run
-        monitor = TensorBoardMonitor(run.folder / "tb", painters=painters())
+        monitor = TensorBoardMonitor(
+            run.folder / "tb", painters=painters(), objective=run.config.objectives[0]
+        )
         with FanOut([monitor]) as watchers:
             story = Story(run.config, watchers.handle)
             result = run.execute(plan, (story, *listeners))

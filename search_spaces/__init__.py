@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
+from nas.core.errors import NasError, PluginError
 from nas.core.registry import Registry
 
 if TYPE_CHECKING:
@@ -47,14 +48,22 @@ def get_space(name: str) -> Space:
         name: One of ``list_spaces()``.
 
     Raises:
-        PluginError: There is no space of that name; the message lists close ones.
+        PluginError: There is no space of that name, and the message lists close ones; or making
+            it fails.
     """
-    return _made(SPACES.get(name))
+    return _made(name, SPACES.get(name))
 
 
 @cache
-def _made(factory: SpaceFactory) -> Space:
-    return factory()
+def _made(name: str, factory: SpaceFactory) -> Space:
+    try:
+        return factory()
+    except NasError:
+        raise
+    except Exception as error:  # whatever a plug-in's space raises is about that space
+        raise PluginError(
+            f"search space {name!r} cannot be made: {type(error).__name__}: {error}", "mend it"
+        ) from error
 
 
 def list_spaces() -> list[str]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,13 +11,10 @@ from torch.nn import functional
 
 from nas.core.errors import SpaceError
 from search_spaces.edges import Edge
-from search_spaces.layers import Form, Zero
+from search_spaces.layers import Build, Form, Zero
 from search_spaces.supernet import EDGES, Mixture
 
-__all__ = ["Build", "Choose", "Fixed", "Mixed", "MixedEdge", "channel_shuffle"]
-
-Build: TypeAlias = Callable[[str, int, int, Form], nn.Module]
-"""Builds a module from name, channels, stride and form."""
+__all__ = ["Choose", "Fixed", "Mixed", "MixedEdge", "channel_shuffle", "forget_operations"]
 
 
 class Choose(ABC):
@@ -188,3 +184,10 @@ class MixedEdge(nn.Module):
         """Drop all operations but one, or all."""
         for name in [name for name in self.operations if name != keep]:
             del self.operations[name]
+
+
+def forget_operations(network: nn.Module, edge: Edge, keep: str | None) -> None:
+    """Drop the operations of an edge in every cell of a network, except the one to keep, if any."""
+    for module in network.modules():
+        if isinstance(module, MixedEdge) and module.edge == edge:
+            module.forget(keep)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Cost", "Size", "conv", "factorized_reduce", "halve"]
+__all__ = ["Cost", "Size", "conv", "factorized_reduce", "halve", "linear"]
 
 Size = tuple[int, int]
 """Height and width."""
@@ -54,3 +54,8 @@ def conv(
 def factorized_reduce(inputs: int, outputs: int, size: Size) -> Cost:
     """Cost of ``FactorizedReduce`` with an output of a given size."""
     return conv(inputs, outputs, 1, size)
+
+
+def linear(inputs: int, outputs: int) -> Cost:
+    """Cost of a linear layer with bias."""
+    return Cost((inputs + 1) * outputs, inputs * outputs)

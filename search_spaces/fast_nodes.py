@@ -2,66 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from search_spaces.choose import MixedEdge
 from search_spaces.gains import Gains
 from search_spaces.lanes import each, same
 from search_spaces.layers import CellNodes
+from search_spaces.leaving import Leave, Plan, PlanLeaving, plan
 
-__all__ = ["FastNodes", "Leave", "Plan", "PlanLeaving"]
+__all__ = ["FastNodes"]
 
 Lanes: TypeAlias = list[Tensor]
 Without: TypeAlias = frozenset[tuple[int, int]]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What to compute for one state, and where its numbers come from.
-
-    Attributes:
-        spec: The operations, as the space's ``Leave`` understands them.
-        nodes: Target of each edge.
-        places: Place of each gain in the flattened mixture table.
-        layers: Where the weights are; read at each pass, because they may be replaced.
-    """
-
-    spec: Any
-    nodes: tuple[int, ...]
-    places: tuple[int, ...]
-    layers: tuple[nn.Module, ...]
-
-    @cached_property
-    def _indices(self) -> dict[torch.device, Tensor]:
-        return {}
-
-    def index(self, device: torch.device) -> Tensor:
-        """The places as a tensor, copied to a device once."""
-        if device not in self._indices:
-            self._indices[device] = torch.tensor(self.places, device=device)
-        return self._indices[device]
-
-    def weights(self) -> list[Tensor]:
-        """The weights at hand, in the order of ``spec``."""
-        return [layer.weight for layer in self.layers]  # type: ignore[misc]
-
-
-PlanLeaving: TypeAlias = Callable[
-    [Sequence[MixedEdge], int, Collection[tuple[int, int]]], "Plan | None"
-]
-"""Plans what leaves a state, from the edges, the number of columns of the mixture table and the
-operations (row and column) to leave out."""
-
-Leave: TypeAlias = Callable[[Tensor, Tensor, Any, Sequence[Tensor]], Tensor]
-"""Computes what leaves a state ``(N, H, W, C)`` from gains, ``spec`` and weights: contributions
-``(edges, N, H', W', C)``."""
 
 
 class FastNodes:
@@ -70,7 +27,8 @@ class FastNodes:
     Args:
         inner: The nodes.
         inputs: Number of states that the cell starts from.
-        plan: How the space plans what leaves a state.
+        operations: Names of the operations to be computed, in the order of gains.
+        lay_out: How the space lays out what leaves a state.
         partial: K of PC-DARTS, 1 without partial channels.
 
     Attributes:
@@ -79,14 +37,22 @@ class FastNodes:
         sources: Number of states.
     """
 
-    def __init__(self, inner: CellNodes, inputs: int, plan: PlanLeaving, partial: int = 1) -> None:
+    def __init__(
+        self,
+        inner: CellNodes,
+        inputs: int,
+        operations: Sequence[str],
+        lay_out: PlanLeaving,
+        partial: int = 1,
+    ) -> None:
         modules = [m for m in inner.edges.values() if isinstance(m, MixedEdge)]
         self.group = modules[0].edge.group
         self.partial = partial
         self.sources = inputs + len(inner.nodes)
         self._inputs = inputs
         self._nodes = list(inner.nodes)
-        self._plan = plan
+        self._operations = tuple(operations)
+        self._lay_out = lay_out
         self._leaving = [
             [m for m in modules if m.edge.source == source] for source in range(self.sources)
         ]
@@ -126,7 +92,8 @@ class FastNodes:
         rows = {module.edge.row for module in edges}
         key = (source, frozenset(pair for pair in without if pair[0] in rows))
         if key not in self._plans:
-            self._plans[key] = self._plan(edges, columns, key[1])
+            found = plan(edges, self._operations, self._lay_out, columns, key[1])
+            self._plans[key] = found
         return self._plans[key]
 
 

@@ -6,8 +6,9 @@ so inputs of any size pass through the reductions of a network.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from torch.nn import functional
 __all__ = [
     "AuxiliaryHead",
     "AveragePool",
+    "Build",
     "CellNodes",
     "DilatedConv",
     "DropPath",
@@ -30,7 +32,6 @@ __all__ = [
     "average_pool",
     "form_of",
     "norm",
-    "set_drop_path",
 ]
 
 
@@ -48,6 +49,10 @@ class Form:
     affine: bool
     running: bool
     pools: bool
+
+
+Build: TypeAlias = Callable[[str, int, int, Form], nn.Module]
+"""Builds the module of an edge from name, channels, stride and form."""
 
 
 def form_of(search: bool) -> Form:
@@ -242,19 +247,6 @@ class DropPath(nn.Module):
         keep = 1.0 - self.p
         mask = torch.empty((x.shape[0], 1, 1, 1), dtype=x.dtype, device=x.device)
         return x * (mask.bernoulli_(keep) / keep)
-
-
-def set_drop_path(network: nn.Module, p: float) -> None:
-    """Set the probability of every ``DropPath`` of a network.
-
-    Raises:
-        ValueError: ``p`` is not in [0, 1).
-    """
-    if not 0.0 <= p < 1.0:
-        raise ValueError(f"drop-path probability must be in [0, 1), got {p}")
-    for module in network.modules():
-        if isinstance(module, DropPath):
-            module.p = p
 
 
 class CellNodes(nn.Module):

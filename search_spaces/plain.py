@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.core.errors import SpaceError
-from search_spaces.choose import Choose, Mixed, MixedEdge
+from search_spaces.choose import Choose, Mixed, MixedEdge, forget_operations
 from search_spaces.edges import Edge
 from search_spaces.supernet import Mixture, Supernet
 
@@ -49,9 +49,7 @@ class PlainSupernet(Supernet):
 
     def forget(self, edge: Edge, keep: str | None) -> None:
         """Delete the modules of an edge's operations in every cell, except those to keep."""
-        for module in self.network.modules():
-            if isinstance(module, MixedEdge) and module.edge == edge:
-                module.forget(keep)
+        forget_operations(self.network, edge, keep)
 
 
 @torch.no_grad()

@@ -3,17 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from nas.core.errors import SpaceError
 from nas.core.registry import close_matches
 
-__all__ = ["InputShape", "check_input", "read_scale"]
+__all__ = ["InputShape", "Skeleton", "check_input", "read_scale"]
 
 InputShape: TypeAlias = tuple[int, int, int]
 """Channels, height, width of an image."""
 
 _LARGEST = 4096
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """What a network is besides its cells.
+
+    Attributes:
+        input_shape: Channels, height, width of an image.
+        num_classes: Number of logits.
+        channels: Channels of the first cells.
+        layers: Number of cells, or of those in each stage where a space has stages.
+        auxiliary: Whether there is an auxiliary head.
+    """
+
+    input_shape: InputShape
+    num_classes: int
+    channels: int
+    layers: int
+    auxiliary: bool = False
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of an image."""
+        return self.input_shape[1], self.input_shape[2]
 
 
 def read_scale(

@@ -17,7 +17,9 @@ from nas.cli.options import (
     Quiet,
     Seed,
     Sets,
-    complete_space,
+    SpaceArgument,
+    given,
+    option,
 )
 from nas.cli.streams import Streams
 
@@ -27,48 +29,25 @@ if TYPE_CHECKING:
 
 
 def command(
-    space: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="SPACE",
-            help="Where to search; see nas list spaces.",
-            autocompletion=complete_space,
-            show_default=False,
-        ),
-    ] = None,
+    space: SpaceArgument = None,
     strategies: Annotated[
         str | None,
-        typer.Option(
-            metavar="A,B,...",
-            help="What to compare; the first one is what the others are compared with.",
-            show_default=False,
-        ),
+        option("A,B,...", "What to compare; the first one is what the others are compared with."),
     ] = None,
-    arms: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="A YAML file of arms with settings.", show_default=False),
-    ] = None,
-    seeds: Annotated[
-        int | None, typer.Option(help="Searches of each [default: 10].", min=1, show_default=False)
-    ] = None,
+    arms: Annotated[Path | None, option("FILE", "A YAML file of arms with settings.")] = None,
+    seeds: Annotated[int | None, option(None, "Searches of each [default: 10].", least=1)] = None,
     evaluator: EvaluatorOption = None,
     data: Data = None,
     objectives: Objectives = None,
     budget: Annotated[
-        str | None,
-        typer.Option(
-            metavar="AMOUNT", help="Of each search: 6000epochs, 150evaluations.", show_default=False
-        ),
+        str | None, option("AMOUNT", "Of each search: 6000epochs, 150evaluations.")
     ] = None,
     sets: Sets = None,
     seed: Seed = None,
     workers: Annotated[
         int, typer.Option(help="Searches at a time, each in a process of its own.", min=1)
     ] = 1,
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Where to [default: bench/SPACE].", show_default=False),
-    ] = None,
+    out: Annotated[Path | None, option("FOLDER", "Where to [default: bench/SPACE].")] = None,
     plugins: Plugins = None,
     quiet: Quiet = False,
     json: Json = False,
@@ -93,9 +72,9 @@ def command(
         "space": space,
         "evaluator": evaluator,
         "data": data,
-        "objectives": tuple(objectives) if objectives else None,
+        "objectives": given(objectives),
         "budget": budget,
-        "plugins": tuple(map(str, plugins)) if plugins else None,
+        "plugins": given(plugins),
     }
     asked = {**file.run, **{name: value for name, value in flags.items() if value is not None}}
     made = make_arms({"objectives": ("error:min",), **asked}, wanted, sets or ())

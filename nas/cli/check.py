@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nas.cli.options import Json, Plugins, complete_space
+from nas.cli.options import Json, Plugins, complete_space, load_plugins
 from nas.cli.streams import Streams
 from nas.core.errors import ConfigError, NasError, UnsupportedError
 from nas.core.registry import load_plugin
@@ -39,8 +39,7 @@ def command(
     plugins: Plugins = None,
 ) -> None:
     """Validate a space or a file: samples, builds, round trips, counts."""
-    for file in plugins or ():
-        load_plugin(file)
+    load_plugins(plugins)
     streams = Streams(json=json)
     spaces = find_spaces(what, streams)
     results = [
@@ -175,7 +174,7 @@ def _networks(space: Space, samples: int) -> str:
     import numpy as np
     import torch
 
-    from nas.cli.describe import Costed
+    from nas.core.space import Costed
     from nas.measure import count_macs, count_parameters
 
     rng = np.random.default_rng(0)

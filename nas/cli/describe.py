@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from nas.core.architecture import Architecture
 from nas.core.config import parse_assignments
 from nas.core.errors import ConfigError, UnsupportedError
-from nas.core.space import Space
+from nas.core.space import Costed, Space
 from search_spaces.scale import read_scale
 
 InputShape = tuple[int, int, int]
@@ -47,21 +47,6 @@ class Size:
         }
 
 
-@runtime_checkable
-class Costed(Protocol):
-    """A space that counts by arithmetic, without torch."""
-
-    def cost(
-        self,
-        architecture: Architecture,
-        input_shape: InputShape,
-        num_classes: int,
-        **scale: Any,
-    ) -> Any:
-        """An object with `params` and `macs`."""
-        ...
-
-
 def measure(
     space: Space,
     architecture: Architecture,
@@ -92,9 +77,9 @@ def cells(space: Space, architecture: Architecture) -> list[str]:
     graph = space.graph(architecture)
     groups: dict[str, list[str]] = {}
     for node in nx.lexicographical_topological_sort(graph, key=_order):
-        group, _, name = node.rpartition("/")
+        group, _, name = str(node).rpartition("/")
         entering = [
-            (start, data.get("op", "identity"))
+            (str(start), data.get("op", "identity"))
             for start, _, data in graph.in_edges(node, data=True)
         ]
         terms = [_term(start, op) for start, op in sorted(entering, key=lambda e: _order(e[0]))]
@@ -156,6 +141,6 @@ def _term(start: str, op: str) -> str:
     return name if op == "identity" else f"{op}({name})"
 
 
-def _order(node: str) -> tuple[str, bool, str]:
+def _order(node: object) -> tuple[str, bool, str]:
     group, _, name = str(node).rpartition("/")
     return group, not name.startswith("input"), name.zfill(9) if name.isdigit() else name

@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-import typer
-
-from nas.cli.options import Json, Plugins, Target, complete_form
+from nas.cli.options import Json, NetworkScale, Plugins, Target, complete_form, load_plugins, option
 from nas.cli.streams import Streams
 
 if TYPE_CHECKING:
@@ -31,53 +29,25 @@ def command(
     what: Target,
     to: Annotated[
         str,
-        typer.Option(
-            "--to",
-            metavar="json|python|onnx|pt2|svg|png",
-            help="The form.",
-            autocompletion=complete_form,
-            show_default=False,
-        ),
+        option("json|python|onnx|pt2|svg|png", "The form.", "--to", complete=complete_form),
     ],
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="The file [default: named by the form].", show_default=False
-        ),
-    ] = None,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Scale of the network, e.g. channels=36."),
-    ] = None,
+    out: Annotated[Path | None, option("FILE", "The file [default: named by the form].")] = None,
+    sets: NetworkScale = None,
     weights: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Trained weights, .safetensors [default: the run's].",
-            show_default=False,
-        ),
+        Path | None, option("FILE", "Trained weights, .safetensors [default: the run's].")
     ] = None,
     input_shape: Annotated[
         str | None,
-        typer.Option(
-            "--input",
-            metavar="CxHxW",
-            help="Size of an image [default: the run's, or 3x32x32].",
-            show_default=False,
-        ),
+        option("CxHxW", "Size of an image [default: the run's, or 3x32x32].", "--input"),
     ] = None,
     classes: Annotated[
-        int | None,
-        typer.Option(min=1, help="Classes [default: the run's, or 10].", show_default=False),
+        int | None, option(None, "Classes [default: the run's, or 10].", least=1)
     ] = None,
     plugins: Plugins = None,
     json: Json = False,
 ) -> None:
     """Write an architecture in a form that others can run, and check what was written."""
-    from nas.core.registry import load_plugin
-
-    for file in plugins or ():
-        load_plugin(file)
+    load_plugins(plugins)
     network = read_network(sets or [], weights, input_shape, classes)
     export(what, to, out, network, Streams(json=json))
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 import typer
 
-from nas.cli.options import Hints, Json, Plugins
+from nas.cli.options import Hints, Json, Plugins, load_plugins
 from nas.cli.streams import Streams
 from nas.core.errors import ConfigError
-from nas.core.registry import Registry, close_matches, load_plugin
+from nas.core.registry import Registry, close_matches, imported
 
 
 def _strategy(registry: Registry[Any], name: str) -> Mapping[str, Any]:
@@ -53,8 +52,7 @@ class Kind:
 
     def registry(self) -> Registry[Any]:
         """The lazy table."""
-        module, _, attribute = self.table.partition(":")
-        registry: Registry[Any] = getattr(importlib.import_module(module), attribute)
+        registry: Registry[Any] = imported(self.table)
         return registry
 
 
@@ -69,6 +67,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "executors": Kind("nas.engine.executors:EXECUTORS"),
     "recipes": Kind("nas.training.recipe:RECIPES"),
     "evaluators": Kind("nas.evaluators:EVALUATORS"),
+    "measures": Kind("nas.measure:MEASURES"),
     "exporters": Kind("nas.export:exporters"),
 }
 
@@ -88,8 +87,7 @@ def command(
     plugins: Plugins = None,
 ) -> None:
     """List spaces, strategies, optimizers and so on."""
-    for file in plugins or ():
-        load_plugin(file)
+    load_plugins(plugins)
     streams = Streams(json=json)
     if kind is None:
         list_kinds(streams)

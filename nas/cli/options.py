@@ -2,69 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 import typer
 
 from nas.core.errors import NasError
-from nas.core.registry import Registry
+from nas.core.registry import Registry, imported, load_plugin
 
 Hints: TypeAlias = Iterator[tuple[str, str]]
 
 
-def _rows(registry: Registry[Any], incomplete: str) -> Hints:
-    for name in registry.names():
-        if name.startswith(incomplete):
-            yield name, registry.summary(name)
+def completing(table: str) -> Callable[[str], Hints]:
+    """Completes the names of a registry.
+
+    Args:
+        table: Where it is, "module:attribute"; imported when the first name is completed.
+    """
+
+    def complete(incomplete: str) -> Hints:
+        registry: Registry[Any] = imported(table)
+        for name in registry.names():
+            if name.startswith(incomplete):
+                yield name, registry.summary(name)
+
+    return complete
 
 
-def complete_space(incomplete: str) -> Hints:
-    """Names of search spaces."""
-    from search_spaces import SPACES
+complete_space = completing("search_spaces:SPACES")
+complete_strategy = completing("nas.strategies:STRATEGIES")
+complete_executor = completing("nas.engine.executors:EXECUTORS")
+complete_form = completing("nas.export:exporters")
 
-    yield from _rows(SPACES, incomplete)
-
-
-def complete_strategy(incomplete: str) -> Hints:
-    """Names of strategies."""
-    from nas.strategies import STRATEGIES
-
-    yield from _rows(STRATEGIES, incomplete)
-
-
-def complete_data(incomplete: str) -> Hints:
-    """Names of data sets; a path after the colon is the shell's business."""
-    from nas.training.data import DATASETS
-
-    yield from _rows(DATASETS, incomplete)
-
-
-def complete_evaluator(incomplete: str) -> Hints:
-    """Names of evaluators; a path after the colon is the shell's business."""
-    from nas.evaluators import EVALUATORS
-
-    yield from _rows(EVALUATORS, incomplete)
-
-
-def complete_executor(incomplete: str) -> Hints:
-    """Names of executors."""
-    from nas.engine.executors import EXECUTORS
-
-    yield from _rows(EXECUTORS, incomplete)
-
-
-def complete_form(incomplete: str) -> Hints:
-    """Names of export forms."""
-    from nas.export import exporters
-
-    yield from _rows(exporters, incomplete)
+# A path after the colon is the shell's business.
+complete_data = completing("nas.training.data:DATASETS")
+complete_evaluator = completing("nas.evaluators:EVALUATORS")
 
 
 def complete_metric(incomplete: str) -> Hints:
     """Names of metrics a search may use."""
-    from nas.core.objective import METRICS
+    from nas.core.metrics import METRICS
 
     for name, text in METRICS.items():
         if name.startswith(incomplete) and name != "test_error":
@@ -97,6 +75,49 @@ def complete_target(incomplete: str) -> Hints:
             yield f"{name}:{member}", f"published architecture of {name}"
 
 
+def option(
+    metavar: str | None,
+    text: str,
+    *names: str,
+    complete: Callable[[str], Hints] | None = None,
+    least: int | None = None,
+) -> Any:
+    """An option that may be left out.
+
+    Args:
+        metavar: What is given, as the help shows it; None for the type's name.
+        text: The help; says in brackets what holds where the option is left out.
+        names: With their dashes; the parameter's own without them.
+        complete: Gives the values that begin with a text.
+        least: The smallest number.
+    """
+    return typer.Option(
+        *names, metavar=metavar, help=text, autocompletion=complete, min=least, show_default=False
+    )
+
+
+def given(values: Iterable[Any] | None) -> tuple[str, ...] | None:
+    """What was given with an option that may be repeated, as texts; None if it was not."""
+    return tuple(map(str, values or ())) or None
+
+
+def load_plugins(files: Iterable[Path] | None) -> None:
+    """Run the files of `--plugin`.
+
+    Raises:
+        NasError: One is missing or does not run.
+    """
+    for file in files or ():
+        load_plugin(file)
+
+
+_WHERE: Final = "Where to search; see nas list spaces."
+
+SpaceArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="SPACE", help=_WHERE, autocompletion=complete_space, show_default=False),
+]
+SpaceOption = Annotated[str | None, option("NAME", _WHERE, complete=complete_space)]
 Target = Annotated[
     str,
     typer.Argument(
@@ -122,49 +143,42 @@ Sets = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="A setting; recipe.KEY for training's."),
 ]
+NetworkScale = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Scale of the network, e.g. channels=36."),
+]
 Device = Annotated[
     str | None,
-    typer.Option(
-        metavar="auto|cpu|cuda[:i]", help="Where to compute [default: auto].", show_default=False
-    ),
+    option("auto|cpu|cuda[:i]", "Where to compute [default: auto]."),
 ]
 Address = Annotated[
     str | None,
-    typer.Option(
-        metavar="HOST:PORT",
-        help="The Ray cluster of --executor ray [default: one on this machine].",
-        show_default=False,
-    ),
+    option("HOST:PORT", "The Ray cluster of --executor ray [default: one on this machine]."),
 ]
 Objectives = Annotated[
     list[str] | None,
-    typer.Option(
+    option(
+        "METRIC[:min|max][<=LIMIT]",
+        "What is good, e.g. params:min<=2e6; several make a front [default: error].",
         "--objective",
-        metavar="METRIC[:min|max][<=LIMIT]",
-        help="What is good, e.g. params:min<=2e6; several make a front [default: error].",
-        autocompletion=complete_metric,
-        show_default=False,
+        complete=complete_metric,
     ),
 ]
 Data = Annotated[
     str | None,
-    typer.Option(
-        metavar="NAME[:PATH]",
-        help="digits, cifar10[:FOLDER], images:FOLDER or npz:FILE [default: digits].",
-        autocompletion=complete_data,
-        show_default=False,
+    option(
+        "NAME[:PATH]",
+        "digits, cifar10[:FOLDER], images:FOLDER or npz:FILE [default: digits].",
+        complete=complete_data,
     ),
 ]
 EvaluatorOption = Annotated[
     str | None,
-    typer.Option(
+    option(
+        "NAME[:ARGUMENT]",
+        "Who works out figures: train, table:FOLDER or module:function [default: train].",
         "--evaluator",
-        metavar="NAME[:ARGUMENT]",
-        help="Who works out figures: train, table:FOLDER or module:function [default: train].",
-        autocompletion=complete_evaluator,
-        show_default=False,
+        complete=complete_evaluator,
     ),
 ]
-Seed = Annotated[
-    int | None, typer.Option(help="Governs everything [default: 0].", min=0, show_default=False)
-]
+Seed = Annotated[int | None, option(None, "Governs everything [default: 0].", least=0)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from types import TracebackType
 from typing import Any, Final
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -20,7 +19,6 @@ from nas.engine.events import Event
 
 REFRESHES: Final = 4  # a second
 SHADES: Final = " .:-=+*#%@"
-BEST_FIRST: Final = ("error", "test_error", "loss", "params", "macs", "latency_ms")
 
 
 class LivePanel:
@@ -44,12 +42,7 @@ class LivePanel:
         self._live.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._live.stop()
 
     def __call__(self, event: Event) -> None:
@@ -126,7 +119,7 @@ def _best(watch: Watch) -> str:
     if watch.best is None:
         return ""
     figures, name = watch.best
-    return f"{words.figures(figures, BEST_FIRST)}  [{name[:8]}]"
+    return f"{words.figures(figures, watch.shown(figures))}  [{name[:8]}]"
 
 
 def _front(watch: Watch) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from nas.cli import words
-from nas.cli.panel import BEST_FIRST
 from nas.cli.streams import Streams
 from nas.cli.watching import Watch, decision
 from nas.engine.events import Event
@@ -95,7 +94,7 @@ class PlainLines:
         if any(watch.spent.values()):
             parts.append(f"spent {words.cost(watch.spent)}")
         if watch.best is not None:
-            parts.append(f"best {words.figures(watch.best[0], BEST_FIRST[:4])}")
+            parts.append(f"best {words.figures(watch.best[0], watch.shown(watch.best[0])[:3])}")
         elif watch.scalars:
             shown = list(watch.scalars.items())[:3]
             parts.append(", ".join(f"{name} {value:.4g}" for name, value in shown))

@@ -15,10 +15,11 @@ from nas.cli import words
 from nas.cli.plain import SCHEMA
 from nas.cli.streams import Streams
 from nas.core.errors import NasError
+from nas.core.metrics import shown
+from nas.core.objective import Objective
 from nas.engine.budget import Budget
 from nas.engine.events import Event, Finished, Stopping
 
-FIRST: Final = ("error", "test_error", "loss", "params", "macs", "latency_ms")
 LONGEST_FRONT: Final = 20
 INFEASIBLE: Final = 3
 
@@ -80,6 +81,7 @@ def load_result(folder: Path) -> dict[str, Any]:
             "best": None if best is None else describe(best),
             "front": [describe(entry) for entry in run.front],
             "hypervolume": front.hypervolume(),
+            "objectives": list(run.config.objectives),
             "spent": {**record.get("spent", {}), "seconds": record.get("elapsed", 0.0)},
             "comparison_spent": record.get("comparison_spent"),
         }
@@ -93,11 +95,12 @@ def print_result(result: Mapping[str, Any], streams: Streams) -> None:
     if not points:
         closest = "; the closest to it:" if best else ""
         streams.line(f"nothing feasible was found{closest}", style="bold yellow")
+    wanted = [Objective.parse(text).metric for text in result.get("objectives") or ()]
     if best:
-        _print_best(best, streams)
+        _print_best(best, wanted, streams)
     if points:
         streams.line("")
-        streams.result(front_table(points, result.get("hypervolume")))
+        streams.result(front_table(points, result.get("hypervolume"), wanted))
     baseline = result.get("baseline") or {}
     if baseline.get("sentence"):
         streams.line("")
@@ -131,9 +134,11 @@ def next_commands(run: str, result: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def front_table(points: Sequence[Mapping[str, Any]], hypervolume: Any = None) -> Table:
-    """The front, one network a row."""
-    names = _columns([point.get("figures") or {} for point in points])
+def front_table(
+    points: Sequence[Mapping[str, Any]], hypervolume: Any = None, wanted: Sequence[str] = ()
+) -> Table:
+    """The front, one network a row; figures that are `wanted` besides the usual ones come first."""
+    names = shown((name for point in points for name in point.get("figures") or {}), wanted)
     scales = sorted({key for point in points for key in point.get("scale") or {}})
     title = f"front: {words.number(len(points), 'network')}"
     if isinstance(hypervolume, int | float):
@@ -153,12 +158,7 @@ def front_table(points: Sequence[Mapping[str, Any]], hypervolume: Any = None) ->
     return table
 
 
-def _columns(figures: Sequence[Mapping[str, float]]) -> list[str]:
-    there = {name for values in figures for name in values}
-    return [name for name in FIRST if name in there]
-
-
-def _print_best(best: Mapping[str, Any], streams: Streams) -> None:
+def _print_best(best: Mapping[str, Any], wanted: Sequence[str], streams: Streams) -> None:
     architecture = best["architecture"]
     scale = best.get("scale") or {}
     name = str(architecture["id"])
@@ -167,7 +167,10 @@ def _print_best(best: Mapping[str, Any], streams: Streams) -> None:
         streams.line(f"  {line}")
     if scale:
         streams.line(f"  at {words.scale(scale)}")
-    streams.line(f"  {words.figures(best.get('figures') or {}, FIRST)}")
+    if best.get("recipe"):
+        streams.line(f"  trained with {words.settings(best['recipe'])}")
+    figures = best.get("figures") or {}
+    streams.line(f"  {words.figures(figures, shown(figures, wanted))}")
 
 
 def _cells(data: Mapping[str, Any]) -> list[str]:

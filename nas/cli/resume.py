@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nas.cli.options import Address, Json, Quiet, RunFolder
+from nas.cli.options import Address, Json, Quiet, RunFolder, option
 from nas.cli.streams import Streams
 
 
@@ -15,11 +15,7 @@ def command(
     run: RunFolder,
     budget: Annotated[
         str | None,
-        typer.Option(
-            metavar="[+]AMOUNT",
-            help="More budget, e.g. +20epochs, or a whole new one, e.g. 300epochs.",
-            show_default=False,
-        ),
+        option("[+]AMOUNT", "More budget, e.g. +20epochs, or a whole new one, e.g. 300epochs."),
     ] = None,
     address: Address = None,
     quiet: Quiet = False,

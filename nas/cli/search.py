@@ -19,9 +19,11 @@ from nas.cli.options import (
     Quiet,
     Seed,
     Sets,
+    SpaceOption,
     complete_executor,
-    complete_space,
     complete_strategy,
+    given,
+    option,
 )
 from nas.cli.streams import Streams
 
@@ -30,22 +32,13 @@ if TYPE_CHECKING:
 
 
 def command(
-    space: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Where to search; see nas list spaces.",
-            autocompletion=complete_space,
-            show_default=False,
-        ),
-    ] = None,
+    space: SpaceOption = None,
     strategy: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="How to search [default: darts where there is a supernet].",
-            autocompletion=complete_strategy,
-            show_default=False,
+        option(
+            "NAME",
+            "How to search [default: darts where there is a supernet].",
+            complete=complete_strategy,
         ),
     ] = None,
     data: Data = None,
@@ -58,45 +51,30 @@ def command(
     sets: Sets = None,
     scale: Annotated[
         str | None,
-        typer.Option(
-            metavar="quick|default|paper",
-            help="Preset: minutes on two CPU cores, a GPU's day, or the paper's own "
-            "[default: quick].",
-            show_default=False,
+        option(
+            "quick|default|paper",
+            "Preset: minutes on two CPU cores, a GPU's day, or the paper's own [default: quick].",
         ),
     ] = None,
     budget: Annotated[
         str | None,
-        typer.Option(
-            metavar="AMOUNT",
-            help="50evaluations, 300epochs, 6h [default: the strategy's own end].",
-            show_default=False,
-        ),
+        option("AMOUNT", "50evaluations, 300epochs, 6h [default: the strategy's own end]."),
     ] = None,
     seed: Seed = None,
     device: Device = None,
     executor: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="serial, processes or ray [default: the preset's, else serial].",
-            autocompletion=complete_executor,
-            show_default=False,
+        option(
+            "NAME",
+            "serial, processes or ray [default: the preset's, else serial].",
+            complete=complete_executor,
         ),
     ] = None,
     workers: Annotated[
-        int | None,
-        typer.Option(
-            help="Parallel workers [default: the preset's, else 1].", min=1, show_default=False
-        ),
+        int | None, option(None, "Parallel workers [default: the preset's, else 1].", least=1)
     ] = None,
     address: Address = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER", help="The run's folder [default: runs/NAME].", show_default=False
-        ),
-    ] = None,
+    out: Annotated[Path | None, option("FOLDER", "The run's folder [default: runs/NAME].")] = None,
     plugins: Plugins = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
@@ -113,7 +91,7 @@ def command(
         "strategy": strategy,
         "data": data,
         "evaluator": evaluator,
-        "objectives": tuple(objectives) if objectives else None,
+        "objectives": given(objectives),
         "preset": scale,
         "budget": budget,
         "seed": seed,
@@ -121,7 +99,7 @@ def command(
         "executor": executor,
         "workers": workers,
         "address": address,
-        "plugins": tuple(map(str, plugins)) if plugins else None,
+        "plugins": given(plugins),
     }
     request = Request(asked, config, tuple(sets or ()), out, dry_run, print_config)
     raise typer.Exit(search(request, Streams(json=json, quiet=quiet)))

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.options import Json, Plugins, complete_target
+from nas.cli.options import Json, NetworkScale, Plugins, complete_target, load_plugins
 from nas.cli.streams import Streams
-from nas.core.registry import load_plugin
 
 if TYPE_CHECKING:
     from nas.cli.targets import ArchitectureTarget
@@ -27,10 +26,7 @@ def command(
         ),
     ],
     json: Json = False,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Scale of the network, e.g. channels=36."),
-    ] = None,
+    sets: NetworkScale = None,
     input_shape: Annotated[
         str, typer.Option("--input", metavar="CxHxW", help="Size of an image.")
     ] = "3x32x32",
@@ -41,8 +37,7 @@ def command(
     from nas.cli.describe import parse_scale, read_shape
     from nas.cli.targets import ArchitectureTarget, RunTarget, find
 
-    for file in plugins or ():
-        load_plugin(file)
+    load_plugins(plugins)
     streams = Streams(json=json)
     found = find(what)
     if isinstance(found, RunTarget):

@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from nas.cli.options import Data, Device, Json, Plugins, Quiet, Seed, Sets, Target
+from nas.cli.options import Data, Device, Json, Plugins, Quiet, Seed, Sets, Target, given, option
 from nas.cli.streams import Streams
 
 if TYPE_CHECKING:
@@ -23,23 +21,14 @@ def command(
     data: Data = None,
     recipe: Annotated[
         str | None,
-        typer.Option(
-            metavar="FILE|NAME",
-            help="Training settings: a YAML file, or a name of nas list recipes.",
-            show_default=False,
-        ),
+        option("FILE|NAME", "Training settings: a YAML file, or a name of nas list recipes."),
     ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(min=1, help="Epochs [default: the recipe's].", show_default=False)
-    ] = None,
+    epochs: Annotated[int | None, option(None, "Epochs [default: the recipe's].", least=1)] = None,
     sets: Sets = None,
     seed: Seed = None,
     device: Device = None,
     out: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Where architecture, weights and figures go.", show_default=False
-        ),
+        Path | None, option("DIR", "Where architecture, weights and figures go.")
     ] = None,
     plugins: Plugins = None,
     quiet: Quiet = False,
@@ -50,7 +39,7 @@ def command(
         "data": data,
         "seed": seed,
         "device": device,
-        "plugins": tuple(map(str, plugins)) if plugins else None,
+        "plugins": given(plugins),
     }
     streams = Streams(json=json, quiet=quiet)
     job = prepare(what, asked, recipe, epochs, tuple(sets or ()), out)
@@ -97,12 +86,12 @@ def prepare(
     base: dict[str, Any] = {}
     if isinstance(found, RunTarget):
         config = read_config(found.folder)
-        best = _best_scale(found.folder)
+        best = _best(found.folder)
         base = {
             "data": config.data,
             "data_settings": config.data_settings,
-            "network": {**config.network, **best},
-            "recipe": merge(config.recipe, config.final.recipe),
+            "network": {**config.network, **(best.get("scale") or {})},
+            "recipe": merge(config.recipe, best.get("recipe") or config.final.recipe),
             "seed": config.seed,
         }
     given = merge(base, {key: value for key, value in asked.items() if value is not None})
@@ -198,9 +187,8 @@ def _sections(assignments: tuple[str, ...]) -> dict[str, Any]:
     return sections
 
 
-def _best_scale(folder: Path) -> dict[str, Any]:
-    """The scale at which a run's best candidate was trained."""
+def _best(folder: Path) -> dict[str, Any]:
+    """A run's best candidate as its result describes it: architecture, recipe, scale."""
     from nas.cli.result import load_result
 
-    best = load_result(folder).get("best") or {}
-    return dict(best.get("scale") or {})
+    return dict(load_result(folder).get("best") or {})

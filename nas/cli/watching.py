@@ -11,6 +11,7 @@ from typing import Any
 from nas.cli import words
 from nas.core.architecture import Candidate
 from nas.core.front import Front, Point
+from nas.core.metrics import shown
 from nas.core.objective import parse_objectives
 from nas.engine import story
 from nas.engine.budget import Budget
@@ -99,6 +100,11 @@ class Watch:
             return None
         elapsed = time.monotonic() - self.phase_began
         return elapsed / (share - self.fresh) * (1 - share)
+
+    def shown(self, figures: Mapping[str, float]) -> list[str]:
+        """Which of some figures a person wants to see, in order."""
+        objectives = () if self.front is None else self.front.objectives
+        return shown(figures, [objective.metric for objective in objectives])
 
     @property
     def elapsed(self) -> float:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-_SHARES: Final = frozenset({"error", "test_error"})
-_COUNTS: Final = frozenset({"params", "macs", "gradient_evaluations"})
+from nas.core.metrics import COUNTS, SHARES
 
 
 def count(value: float) -> str:
@@ -41,9 +40,9 @@ def percent(share: float) -> str:
 
 def figure(metric: str, value: float) -> str:
     """A figure as a person reads it."""
-    if metric in _SHARES:
+    if metric in SHARES:
         return percent(value)
-    if metric in _COUNTS:
+    if metric in COUNTS:
         return count(value)
     if metric == "seconds":
         return duration(value)
@@ -57,7 +56,16 @@ def label(metric: str) -> str:
     return {"test_error": "test error", "macs": "multiply-adds"}.get(metric, metric)
 
 
-def figures(values: Mapping[str, float], names: tuple[str, ...]) -> str:
+def settings(values: Mapping[str, Any]) -> str:
+    """`learning_rate 0.05, optimizer sgd` by name, what lies deeper as `a.b`."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        deeper = value if isinstance(value, Mapping) else None
+        flat |= {name: value} if deeper is None else {f"{name}.{k}": v for k, v in deeper.items()}
+    return ", ".join(f"{name} {value}" for name, value in sorted(flat.items()))
+
+
+def figures(values: Mapping[str, float], names: Sequence[str]) -> str:
     """`error 2.78 %, params 33.4 k` of those that are there."""
     return ", ".join(
         f"{label(name)} {figure(name, values[name])}" for name in names if name in values

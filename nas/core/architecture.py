@@ -132,6 +132,11 @@ class Candidate:
             return self.architecture.id
         return content_id(self.to_dict())
 
+    @property
+    def unscaled(self) -> Candidate:
+        """The same at the run's scale: what was searched for, however large it is built."""
+        return Candidate(self.architecture, self.recipe) if self.scale else self
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON data that `from_dict` reads."""
         return {

@@ -1,4 +1,4 @@
-"""Metrics by name, and objectives: a metric, a direction, perhaps a limit."""
+"""Objectives: a metric, a direction, perhaps a limit."""
 
 from __future__ import annotations
 
@@ -7,27 +7,12 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
 from nas.core.errors import ConfigError
 from nas.core.registry import close_matches
 
 Direction: TypeAlias = Literal["min", "max"]
-
-METRICS: Final[Mapping[str, str]] = {
-    "error": "validation error, fraction from 0 to 1: what a search sees",
-    "test_error": "test error, fraction from 0 to 1: the final report only",
-    "loss": "validation cross-entropy, nats",
-    "params": "trainable parameters, auxiliary heads excluded",
-    "macs": "multiply-accumulates of one forward pass of one sample",
-    "latency_ms": "milliseconds a forward pass",
-    "memory_mb": "peak megabytes",
-    "energy_j": "joules",
-    "seconds": "seconds the evaluation took",
-    "epochs": "epochs trained",
-    "gradient_evaluations": "forward-backward passes",
-}
-"""The names every part of the project uses; an evaluator may report others besides."""
 
 _FORM = re.compile(
     r"\s*(?P<metric>[A-Za-z_]\w*)\s*(:\s*(?P<direction>min|max)\s*)?"
@@ -100,12 +85,17 @@ class Objective:
             return math.inf
         return value if self.direction == "min" else -value
 
+    @property
+    def ceiling(self) -> float:
+        """The largest cost that is within the limit; infinite if there is none."""
+        if self.limit is None:
+            return math.inf
+        return self.limit if self.direction == "min" else -self.limit
+
     def feasible(self, figures: Mapping[str, float]) -> bool:
         """Whether the figure is there and within the limit."""
         cost = self.cost(figures)
-        if self.limit is None or math.isinf(cost):
-            return math.isfinite(cost)
-        return cost <= (self.limit if self.direction == "min" else -self.limit)
+        return math.isfinite(cost) and cost <= self.ceiling
 
     def violation(self, figures: Mapping[str, float]) -> float:
         """How far beyond the limit the figure is, as a share of the limit; 0 if it is within.
@@ -117,7 +107,7 @@ class Objective:
         cost = self.cost(figures)
         if self.limit is None or math.isinf(cost):
             return math.inf
-        limit = self.limit if self.direction == "min" else -self.limit
+        limit = self.ceiling
         return (cost - limit) / (abs(limit) or 1.0) or sys.float_info.min
 
 

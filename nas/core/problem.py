@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -53,8 +53,20 @@ class Problem:
     free: Callable[[Candidate], Mapping[str, float]] = _nothing
 
     def candidate(self, architecture: Architecture) -> Candidate:
-        """The architecture with the run's recipe at the run's scale."""
-        return Candidate(architecture)
+        """What is evaluated for a member of the space, at the run's scale."""
+        return self.space.candidate(architecture)
+
+    def member(self, candidate: Candidate) -> Architecture:
+        """The member of the space that a candidate stands for."""
+        return self.space.member(candidate)
+
+    def like(self, candidate: Candidate, architecture: Architecture) -> Candidate:
+        """The candidate of another member; scale, and recipe if members have none, stay."""
+        made = self.candidate(architecture)
+        if candidate.recipe is None and not candidate.scale:
+            return made
+        recipe = candidate.recipe if made.recipe is None else made.recipe
+        return Candidate(made.architecture, recipe, candidate.scale)
 
     def sample(self, count: int, rng: np.random.Generator) -> list[Candidate]:
         """`count` random candidates, distinct as far as the space has that many."""
@@ -71,14 +83,18 @@ class Problem:
         return (list(found.values()) + spare)[:count]
 
     def mutate(self, candidate: Candidate, rng: np.random.Generator) -> Candidate:
-        """A candidate whose architecture differs in one choice."""
-        architecture = self.space.mutate(candidate.architecture, rng)
-        return Candidate(architecture, candidate.recipe, candidate.scale)
+        """A candidate that differs in one choice."""
+        return self.like(candidate, self.space.mutate(self.member(candidate), rng))
+
+    def neighbors(self, candidate: Candidate) -> Iterator[Candidate]:
+        """The candidates one step away in one choice."""
+        near = self.space.neighbors(self.member(candidate))
+        return (self.like(candidate, architecture) for architecture in near)
 
     def crossover(self, first: Candidate, second: Candidate, rng: np.random.Generator) -> Candidate:
-        """A candidate whose choices come from either one; recipe and scale are the first's."""
-        architecture = self.space.crossover(first.architecture, second.architecture, rng)
-        return Candidate(architecture, first.recipe, first.scale)
+        """A candidate whose choices come from either one; whatever is no choice is the first's."""
+        parents = self.member(first), self.member(second)
+        return self.like(first, self.space.crossover(*parents, rng))
 
     def costs(self, outcome: Outcome) -> tuple[float, ...]:
         """One number per objective, less is better; infinite where there is no figure."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, runtime_checkable
 
 import numpy as np
 
-from nas.core.architecture import Architecture, read_envelope
+from nas.core.architecture import Architecture, Candidate, read_envelope
 from nas.core.errors import SpaceError, UnsupportedError
 from nas.core.tree import ChoiceTree
 
@@ -19,6 +19,21 @@ if TYPE_CHECKING:
 
 ATTEMPTS: Final = 10_000
 """Assignments drawn before a space whose constraint refuses all of them is given up."""
+
+
+@runtime_checkable
+class Costed(Protocol):
+    """A space that counts by arithmetic, without torch."""
+
+    def cost(
+        self,
+        architecture: Architecture,
+        input_shape: tuple[int, ...],
+        num_classes: int,
+        **scale: Any,
+    ) -> Any:
+        """An object with `params` and `macs`."""
+        ...
 
 
 class Space(ABC):
@@ -33,6 +48,9 @@ class Space(ABC):
         name: The name under which the space is registered.
         tree: Its choices.
     """
+
+    evaluator: ClassVar[str] = "train"
+    """Registered evaluator of its candidates where a search asks for no other."""
 
     def __init__(self, name: str, tree: ChoiceTree) -> None:
         self.name = name
@@ -126,6 +144,18 @@ class Space(ABC):
                 "remove the id if the choices were edited on purpose",
             )
         return result
+
+    def candidate(self, architecture: Architecture) -> Candidate:
+        """What is evaluated for a member; the default: the member itself, by the run's recipe.
+
+        A space whose members hold more than a network, such as settings of its training, divides
+        them here; `member` puts them together again.
+        """
+        return Candidate(architecture)
+
+    def member(self, candidate: Candidate) -> Architecture:
+        """The member that `candidate` was made for: the inverse of `candidate`."""
+        return candidate.architecture
 
     def canonical(self, architecture: Architecture) -> Architecture:
         """The representative of all members that compute the same function as this one.

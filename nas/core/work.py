@@ -25,7 +25,8 @@ class Spent:
     """A cost; every part is additive and at least zero.
 
     Attributes:
-        epochs: Passes over the training split of one network (a supernet counts as one network).
+        epochs: Passes over the training split of one network (a supernet counts as one network);
+            a pass counts as often as the optimizer asks for the gradient of a batch.
         evaluations: Finished or failed `Evaluate` works.
         seconds: Wall-clock time of the workers, summed.
         macs: Multiply-accumulates, a backward pass counted as two forward passes: a cost that
@@ -219,7 +220,7 @@ class Outcome:
     Attributes:
         work: The work.
         status: "ok", or "failed" (diverged, out of memory, too slow, crashed).
-        figures: Metric name to finite number (see `nas.core.objective.METRICS`).
+        figures: Metric name to finite number (see `nas.core.metrics.METRICS`).
         value: A call's answer, JSON-able; None for evaluations.
         curve: Figure name to its value after each epoch.
         error: Why it failed, in one line; empty if it did not.

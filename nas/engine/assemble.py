@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 
-from nas.core.architecture import Architecture, Candidate, Recipe
+from nas.core.architecture import Candidate, Recipe
 from nas.core.config import LimitSettings, RunConfig, merge
 from nas.core.front import Front, Point
 from nas.core.problem import Problem
@@ -19,7 +20,7 @@ from nas.engine.failures import FailureWatch
 from nas.engine.fitting import problem_of
 from nas.engine.loop import Conversation, PhaseResult, Stage
 from nas.engine.run import Plan
-from nas.evaluators import looking_up
+from nas.evaluators import account_of, looking_up
 from nas.strategies import STRATEGIES
 from nas.strategies.finale import finale
 from nas.strategies.finale_table import Reading, draws_of, table_finale
@@ -52,7 +53,8 @@ def assemble(config: RunConfig, evaluator: EvaluatorTarget | None = None) -> Pla
             strategy.expected(problem.space),
         )
     ]
-    if evaluator is None and config.evaluator == "train":
+    account = account_of(config.evaluator)
+    if evaluator is None and account.in_full:
         stages.append(Stage(FINAL, _final(config), expected=expected_final(config)))
     if view is not None:  # what follows is only read and paid by nobody, unlike full trainings
         apart = frozenset({FINAL})
@@ -76,7 +78,7 @@ def assemble(config: RunConfig, evaluator: EvaluatorTarget | None = None) -> Pla
         config.workers,
         failures=lambda: failures(config.limits),
         apart=apart,
-        summarize=baseline,
+        summarize=partial(baseline, account=account),
     )
 
 
@@ -197,7 +199,7 @@ def _best(
     for outcome in alive:
         if (outcome.budget or 0.0) == largest:
             front.add(Point(outcome.candidate, outcome.figures))
-    found: dict[Architecture, Candidate] = {}
+    found: dict[Candidate, Candidate] = {}
     for point in front.points:
-        found.setdefault(point.candidate.architecture, point.candidate)
+        found.setdefault(point.candidate.unscaled, point.candidate)
     return tuple(found.values())[:most]

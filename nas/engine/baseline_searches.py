@@ -7,17 +7,22 @@ from typing import Any
 
 from nas.core.work import Evaluate
 from nas.engine.records import Entry
+from nas.evaluators import Account
 from nas.measure.comparison import CONFIDENCE, mean_interval
 from nas.strategies.finale import FOUND, RANDOM
 from nas.strategies.finale_table import PICK, SEARCH_TAG
 
 
-def against_searches(history: Sequence[Entry]) -> Mapping[str, Any]:
+def against_searches(history: Sequence[Entry], account: Account) -> Mapping[str, Any]:
     """What a result says of the comparison, under "baseline"; nothing if there is none.
 
     The pick of the search is one number, those of the random searches a sample. The interval is
     that of their mean (Student's t): it says how well the average random search is known, not what
     another search by the same strategy would find.
+
+    Args:
+        history: All works of the run.
+        account: Says which figures there are: the tested one is compared where it was read.
     """
     kept = [e for e in history if e.ordinal >= 0]  # others were read before a larger budget
     reads = [
@@ -27,7 +32,7 @@ def against_searches(history: Sequence[Entry]) -> Mapping[str, Any]:
     others = [e for e in reads if e.tags.get("arm") == RANDOM and SEARCH_TAG in e.tags]
     if not pick or not others:
         return {}
-    metric = "test_error" if "test_error" in pick[0].figures else "error"
+    metric = account.tested if account.tested in pick[0].figures else account.goal
     own = float(pick[0].figures[metric])
     theirs = [float(e.figures[metric]) for e in others]
     mean, low, high = mean_interval(theirs)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
-from nas.core.errors import ExportError, PluginError
+from nas.core.errors import PluginError
 from nas.core.work import Evaluate
 from nas.engine.checkpoints import scratch_folder
 from nas.engine.folder import CHECKPOINTS
@@ -14,11 +15,14 @@ from nas.engine.records import Entry
 from nas.engine.report_data import report_data
 from nas.engine.results import compared
 from nas.engine.run import Run
-from nas.evaluators import WEIGHTS, looking_up
+from nas.evaluators import WEIGHTS, account_of, inputs_of, looking_up
 from nas.export import ExportRequest, ExportResult, export
+from nas.export.files import write_bytes
 from nas.export.front_picture import Dot
+from nas.export.paint import costs_of
 from nas.export.picture_files import write_front_png
 from nas.export.report import write_report
+from nas.export.request import NoSuchFormError
 from nas.strategies.finale import FOUND
 
 BEST: Final = "best"
@@ -28,8 +32,6 @@ FORMS: Final = (
     ("onnx", "model.onnx"),
     ("svg", "cells.svg"),
 )
-COMPARED: Final = 100
-"""Test images on which exported forms are compared with the network."""
 
 
 def deliver(run: Run) -> list[str]:
@@ -46,7 +48,8 @@ def deliver(run: Run) -> list[str]:
     best = run.best
     if best is not None:
         exports, notices = export_best(run, best)
-        write_front_png(folder / "front.png", dots(run))
+        front, goal = run.pareto.to_dict(), account_of(run.config.evaluator).goal
+        write_front_png(folder / "front.png", dots(run), target=goal, costs=costs_of(front, goal))
     write_report(folder / "report.html", report_data(run, exports))
     return notices
 
@@ -54,7 +57,8 @@ def deliver(run: Run) -> list[str]:
 def export_best(run: Run, best: Entry) -> tuple[list[dict[str, Any]], list[str]]:
     """Export the best network with its trained weights, each form compared with it.
 
-    A form whose libraries are not installed is left out, which a notice says.
+    A form that the network cannot have, or whose libraries are not installed, is left out, which a
+    notice says; the weights are there in any case.
     """
     assert run.folder is not None
     folder = run.folder / BEST
@@ -71,46 +75,33 @@ def export_best(run: Run, best: Entry) -> tuple[list[dict[str, Any]], list[str]]
             continue
         try:
             result = export(form, replace(request, out=folder / name))
-        except (ExportError, PluginError) as error:
-            if form != "onnx" or "pip install" not in str(error):
-                raise
+        except (NoSuchFormError, PluginError) as error:
             notices.append(f"{BEST}/{name} was left out: {error}")
             continue
         written.append(described(result, run.folder))
+    if request.weights is not None and not (folder / WEIGHTS).exists():
+        write_bytes(folder / WEIGHTS, request.weights.read_bytes())
     return written, notices
 
 
 def best_request(run: Run, best: Entry) -> ExportRequest:
     """What to export: the best candidate at its scale, with the weights of its best training."""
-    from nas.training import load_data
-    from nas.training.augment import Augmentation, Pipeline
-
     config = run.config
     candidate = best.candidate
     scale = {**config.network, **candidate.scale}
     weights = weights_of(run, candidate.id)
-    table = looking_up(config.evaluator)
-    if table is not None:
-        classes = table.view(config).classes
-        return ExportRequest(candidate.architecture, Path(), scale, num_classes=classes)
-    if config.evaluator != "train":
-        return ExportRequest(candidate.architecture, Path(), scale)
-    data = load_data(config.data, config.seed, **config.data_settings)
-    plain = Pipeline(data.mean, data.std, Augmentation(), channels_last=False).plain
-    return ExportRequest(
-        candidate.architecture,
-        Path(),
-        scale,
-        data.input_shape,
-        data.num_classes,
-        weights=weights,
-        images=plain(data.test_split().images[:COMPARED]),
-    )
+    request = ExportRequest(candidate.architecture, Path(), scale, weights=weights)
+    inputs = inputs_of(config)
+    if inputs is None:
+        return request
+    shape, classes, examples = inputs.shape, inputs.classes, inputs.examples
+    return replace(request, input_shape=shape, num_classes=classes, images=examples)
 
 
 def weights_of(run: Run, candidate: str) -> Path | None:
-    """Weights of the candidate's full training with the least validation error."""
+    """Weights of the candidate's full training that is best by what a search sees."""
     assert run.folder is not None
+    goal = account_of(run.config.evaluator).goal
     found: list[tuple[float, int, Path]] = []
     for entry in run.history:
         work = entry.work
@@ -118,7 +109,7 @@ def weights_of(run: Run, candidate: str) -> Path | None:
             continue
         path = scratch_folder(run.folder / CHECKPOINTS, work) / WEIGHTS
         if work.split == "test" and path.is_file():
-            found.append((entry.figures.get("error", 1.0), work.seed or 0, path))
+            found.append((entry.figures.get(goal, inf), work.seed or 0, path))
     return min(found)[2] if found else None
 
 

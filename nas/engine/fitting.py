@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any, Final
 
-from nas.core.config import RunConfig
+from nas.core.config import RunConfig, merge
 from nas.core.errors import ConfigError, PluginError, UnsupportedError
 from nas.core.objective import check_metrics, parse_objectives
 from nas.core.problem import Problem
@@ -15,8 +16,9 @@ from nas.core.protocols import Evaluator
 from nas.core.registry import close_matches
 from nas.engine.executors.base import EvaluatorTarget
 from nas.engine.tables import resolve as find_member
-from nas.evaluators import EVALUATORS, looking_up
+from nas.evaluators import EVALUATORS, account_of, looking_up
 from nas.strategies import STRATEGIES
+from nas.training.recipe import TrainingRecipe
 from search_spaces import get_space
 
 LEVELS: Final = frozenset({"levels", "min_epochs", "max_epochs"})
@@ -90,13 +92,51 @@ def check_evaluator(
     return changes
 
 
+def check_recipe(config: RunConfig) -> None:
+    """Refuse settings of trainings that the evaluator does not have.
+
+    Raises:
+        ConfigError: A setting is unknown or out of range.
+        PluginError: An optimizer or schedule is unknown.
+    """
+    own = _own_recipe(config.evaluator)
+    if own is not None:
+        own(config)
+        return
+    TrainingRecipe.from_settings(config.recipe)
+    TrainingRecipe.from_settings(merge(config.recipe, config.final.recipe))
+
+
+def preset_for(defaults: Mapping[str, Any], evaluator: str) -> dict[str, Any]:
+    """A preset without what it says of our own trainings, where the evaluator has others.
+
+    Recipes go if it has a recipe of its own (`check_recipe`); objectives, if it does not report
+    them all, make way for its goal.
+    """
+    values, account = dict(defaults), account_of(evaluator)
+    if _own_recipe(evaluator) is not None:
+        values.pop("recipe", None)
+        final = values.get("final", {})
+        values["final"] = {key: value for key, value in final.items() if key != "recipe"}
+    objectives = defaults.get("objectives") or RunConfig.model_fields["objectives"].default
+    given = account.given()
+    if given is not None and any(o.metric not in given for o in parse_objectives(objectives)):
+        values["objectives"] = (f"{account.goal}:min",)
+    return values
+
+
+def _own_recipe(evaluator: str) -> Callable[[RunConfig], None] | None:
+    name = evaluator.partition(":")[0]
+    return getattr(EVALUATORS.get(name), "check_recipe", None) if name in EVALUATORS else None
+
+
 def _check_reported(config: RunConfig) -> None:
     """Refuse an evaluator that is not there, and objectives that it does not report."""
     name, colon, _ = config.evaluator.partition(":")
     if colon and name not in EVALUATORS:  # "module:function": reports whatever it likes
         _check_importable(config.evaluator)
         return
-    reported = getattr(EVALUATORS.get(name), "reports", None)  # a plain function declares nothing
+    reported = account_of(name).given()
     if reported is not None:
         check_metrics(parse_objectives(config.objectives), reported)
 

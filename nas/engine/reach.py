@@ -8,7 +8,7 @@ member is searched for by local search, and the answer says so.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
+from typing import Final, TypeAlias
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from nas.core.architecture import Architecture
 from nas.core.config import RunConfig
 from nas.core.errors import ConfigError
 from nas.core.objective import Objective, parse_objectives
-from nas.core.space import Space
+from nas.core.space import Costed, Space
+from nas.evaluators import inputs_of, looking_up
 
 Count: TypeAlias = Callable[[Architecture], float]
 
@@ -25,21 +26,6 @@ ENUMERABLE: Final = 100_000
 CLIMBS: Final = 4
 AT_MOST: Final = 4000
 """Members looked at in a space too large to be looked through."""
-
-
-@runtime_checkable
-class Costed(Protocol):
-    """A space that counts by arithmetic, without torch."""
-
-    def cost(
-        self,
-        architecture: Architecture,
-        input_shape: tuple[int, int, int],
-        num_classes: int,
-        **scale: Any,
-    ) -> Any:
-        """An object with `params` and `macs`."""
-        ...
 
 
 def check_reachable(config: RunConfig, space: Space) -> None:
@@ -56,12 +42,12 @@ def check_reachable(config: RunConfig, space: Space) -> None:
         for objective in parse_objectives(config.objectives)
         if objective.limit is not None and objective.metric in COUNTED
     ]
-    if not limited or config.evaluator != "train" or not isinstance(space, Costed):
+    if not limited or looking_up(config.evaluator) or not isinstance(space, Costed):
         return
-    from nas.training import load_data
-
-    data = load_data(config.data, config.seed, **config.data_settings)
-    shape, classes, network = data.input_shape, data.num_classes, config.network
+    inputs = inputs_of(config)
+    if inputs is None:
+        return
+    shape, classes, network = inputs.shape, inputs.classes, config.network
     for objective in limited:
         metric = objective.metric
 

@@ -16,7 +16,8 @@ from nas.engine.results import compared
 from nas.engine.run import Run
 from nas.engine.story import announced, labels, point_of
 from nas.engine.tables import coverage_of, data_of
-from nas.evaluators import looking_up
+from nas.evaluators import Account, account_of, looking_up
+from nas.export.axes import metric_name
 from nas.export.report import ReportData, comparison_of
 from nas.strategies.finale import FOUND
 from search_spaces import get_space
@@ -30,6 +31,7 @@ def report_data(run: Run, exports: Sequence[Mapping[str, Any]] = ()) -> ReportDa
     best = run.best
     name = run.folder.name if run.folder else "run"
     note = data_note(config)
+    account = account_of(config.evaluator)
     return ReportData(
         name=name,
         status=str(status.get("status", "done")),
@@ -43,11 +45,11 @@ def report_data(run: Run, exports: Sequence[Mapping[str, Any]] = ()) -> ReportDa
         settings=config.model_dump(mode="json"),
         versions=dict(status.get("versions") or {}),
         front=_front(run) if best is not None else None,
-        curves=_curves(history),
+        curves=_curves(history, account.goal),
         alphas=_heat_maps(run),
         decisions=[e for e in events if e["event"] == "decision"],
         collapse=[e for e in events if e["event"] == "collapse"],
-        comparison=_comparison(history),
+        comparison=_comparison(history, account),
         seeds=_seeds(history),
         exports=exports,
         commands={
@@ -76,6 +78,7 @@ def _best(best: Entry) -> dict[str, Any]:
         "architecture": candidate.architecture.to_dict(),
         "figures": dict(best.figures),
         "scale": dict(candidate.scale),
+        "recipe": None if candidate.recipe is None else candidate.recipe.to_dict(),
     }
     space = get_space(candidate.architecture.space)
     with suppress(UnsupportedError):
@@ -95,10 +98,10 @@ def _front(run: Run) -> dict[str, Any]:
         )
         for entry in compared(run.history)
     ]
-    return {**front, "points": points}
+    return {**front, "points": points, "goal": account_of(run.config.evaluator).goal}
 
 
-def _curves(history: Sequence[Entry]) -> dict[str, Any]:
+def _curves(history: Sequence[Entry], goal: str) -> dict[str, Any]:
     """Losses and errors of the session's epochs, and of full trainings."""
     series: dict[str, dict[str, list[list[float]]]] = {}
     for entry in history:
@@ -109,17 +112,24 @@ def _curves(history: Sequence[Entry]) -> dict[str, Any]:
                     chart = "supernet error" if "error" in name else "supernet loss"
                     series.setdefault(chart, {}).setdefault(name, []).append([epoch, value])
         elif isinstance(entry.work, Evaluate) and entry.tags.get("stage") == "final":
-            errors = entry.curve.get("error") or []
+            told = entry.curve.get(goal) or []
             arm, seed = entry.tags.get("arm"), entry.work.seed
             scale = " ".join(str(v) for v in entry.candidate.scale.values())
             if seed == 0:
-                points = [[i + 1, value] for i, value in enumerate(errors)]
+                points = [[i + 1, value] for i, value in enumerate(told)]
                 label = f"{arm} {scale}".strip()
-                series.setdefault("validation error in full training (seed 0)", {})[label] = points
+                title = f"{metric_name(goal)} in full training (seed 0)"
+                series.setdefault(title, {})[label] = points
     return {
-        title: {"series": lines, "x": "epoch", "metric": "loss" if "loss" in title else "error"}
+        title: {"series": lines, "x": "epoch", "metric": _unit(title, goal)}
         for title, lines in series.items()
     }
+
+
+def _unit(title: str, goal: str) -> str:
+    if not title.startswith("supernet"):
+        return goal
+    return "loss" if "loss" in title else "error"
 
 
 def _heat_maps(run: Run) -> list[dict[str, Any]]:
@@ -157,8 +167,8 @@ def _heat_maps(run: Run) -> list[dict[str, Any]]:
     return maps
 
 
-def _comparison(history: Sequence[Entry]) -> dict[str, Any] | None:
-    result = baseline(history).get("baseline")
+def _comparison(history: Sequence[Entry], account: Account) -> dict[str, Any] | None:
+    result = baseline(history, account).get("baseline")
     return None if result is None else comparison_of(result)
 
 

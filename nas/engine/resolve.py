@@ -36,14 +36,18 @@ from nas.core.registry import close_matches, load_plugin
 from nas.core.space import Space
 from nas.engine.budget import Budget
 from nas.engine.executors.base import EvaluatorTarget
-from nas.engine.fitting import check_evaluator, check_strategy
+from nas.engine.fitting import (
+    check_evaluator,
+    check_recipe,
+    check_strategy,
+    preset_for,
+)
 from nas.engine.folder import OURS, present_in
 from nas.engine.placement import allow_sharing, check_executor
 from nas.engine.reach import check_reachable
 from nas.evaluators import looking_up
 from nas.strategies import STRATEGIES
 from nas.training.data import DATASETS
-from nas.training.recipe import TrainingRecipe
 from search_spaces import get_space
 from search_spaces.scale import read_scale
 
@@ -107,11 +111,11 @@ def resolve(
     given = merge(given, _address(parse_assignments(assignments), "--set"))
     given["plugins"] = load_plugins(given.get("plugins") or ())
     space = _space(given)
-    evaluator = str(given.get("evaluator") or "train")
+    evaluator = given["evaluator"] = str(given.get("evaluator") or space.evaluator)
     name = given.setdefault("strategy", default_strategy(space, evaluator))
     STRATEGIES.summary(str(name))  # an unknown name is no reason to look for its presets
     scale = given.setdefault("preset", "quick")
-    defaults = _preset(str(name), scale, space, evaluator)
+    defaults = preset_for(_preset(str(name), scale, space, evaluator), evaluator)
     return check(build_settings(RunConfig, allow_sharing(defaults, given)), function)
 
 
@@ -130,8 +134,7 @@ def check(config: RunConfig, function: EvaluatorTarget | None = None) -> RunConf
     _check_network(config.network, space, "network")
     for scale in config.final.scales:
         _check_network(scale, space, "final.scales")
-    TrainingRecipe.from_settings(config.recipe)
-    TrainingRecipe.from_settings(merge(config.recipe, config.final.recipe))
+    check_recipe(config)
     settings = _strategy_settings(config, space)
     evaluating = check_evaluator(config, settings, function)
     data_settings = build_settings(DataSettings, config.data_settings, "data setting")

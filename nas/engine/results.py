@@ -33,6 +33,7 @@ class RunResult:
             active.
         compared: What the random searches are charged with that a search on a table is compared
             with: nobody pays for them.
+        objectives: As in the configuration.
         budget: The search's, as it is now; None for none.
         extra: What stages returned besides candidates, such as a "baseline".
         signal: Number of the signal that stopped the run, 0 for none.
@@ -47,6 +48,7 @@ class RunResult:
     feasible: bool
     spent: Spent
     compared: Spent = field(default_factory=Spent)
+    objectives: tuple[str, ...] = ()
     budget: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     signal: int = 0
@@ -74,6 +76,7 @@ class RunResult:
             "best": None if self.best is None else describe(self.best),
             "front": [describe(entry) for entry in self.front],
             "hypervolume": self.hypervolume,
+            "objectives": list(self.objectives),
             "budget": self.budget,
             "spent": _told(self.spent),
             "comparison_spent": _told(self.compared) if self.compared != Spent() else None,

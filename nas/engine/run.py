@@ -1,4 +1,4 @@
-"""One search: its folder, its life from begin to end, and what can be asked of it."""
+"""One search: its life from begin to end, and the face that callers see."""
 
 from __future__ import annotations
 
@@ -7,19 +7,15 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from nas.core.architecture import Candidate
-from nas.core.config import RunConfig, build_settings, read_yaml
-from nas.core.errors import NasError, PluginError, StoreError
+from nas.core.config import RunConfig
+from nas.core.errors import NasError, StoreError
 from nas.core.front import Front
 from nas.core.objective import parse_objectives
 from nas.core.problem import Problem
-from nas.core.registry import load_plugin
 from nas.engine import folder as files
-from nas.engine.budget import Budget
-from nas.engine.checkpoints import clean
+from nas.engine import opening, view
 from nas.engine.crew import Clock, Crew
 from nas.engine.errors import Stopped
 from nas.engine.events import (
@@ -34,20 +30,14 @@ from nas.engine.events import (
 from nas.engine.executors import EXECUTORS
 from nas.engine.executors.base import Executor, Setup
 from nas.engine.failures import FailureWatch
-from nas.engine.lock import RunLock, holder
 from nas.engine.loop import Phase, PhaseResult, Stage
-from nas.engine.record import (
-    Recorder,
-    active_seconds,
-    costs,
-    costs_told,
-    set_apart,
-    write_record,
-)
+from nas.engine.opening import Opened, read_config
+from nas.engine.record import Recorder, active_seconds, costs, set_apart
 from nas.engine.records import Entry
-from nas.engine.results import RunResult, RunStatus, front_of, judged, keeps_limits, rank
+from nas.engine.results import RunResult, RunStatus, front_of, keeps_limits, rank
 from nas.engine.signals import Aborted, Signals, Stop
-from nas.engine.store import MEMORY, Store
+
+__all__ = ["Plan", "Run", "read_config"]
 
 
 @dataclass(frozen=True)
@@ -81,26 +71,13 @@ class Plan:
 class Run:
     """A run, in a folder or in memory. Use `create`, `resume` or `look`."""
 
-    def __init__(
-        self,
-        folder: Path | None,
-        config: RunConfig,
-        store: Store,
-        *,
-        lock: RunLock | None = None,
-        resumed: bool = False,
-    ) -> None:
-        self.folder = folder
-        self.config = config
+    def __init__(self, opened: Opened) -> None:
+        self.folder = opened.folder
+        self.config = opened.config
         self.result: RunResult | None = None
-        self._store = store
-        self._lock = lock
-        self._resumed = resumed
-        self._found: tuple[Candidate, ...] | None = None
-        self._notices: list[str] = [lock.notice] if lock is not None and lock.notice else []
+        self._opened = opened
+        self._store = opened.store
         self._stop = Stop()
-
-    # -- coming into being ---------------------------------------------------------------
 
     @classmethod
     def create(cls, folder: Path | None, config: RunConfig) -> Run:
@@ -111,26 +88,7 @@ class Run:
                 full disk. Nothing in it is touched then.
             ConfigError: The budget cannot be read.
         """
-        Budget.parse(config.budget)
-        if folder is None:
-            return cls(None, config, Store(MEMORY))
-        files.claim(folder)
-        lock = RunLock(folder)
-        try:
-            files.claim(folder)  # another process may have been quicker
-            files.write_text(folder / files.CONFIG, config.to_yaml())
-            (folder / files.CHECKPOINTS).mkdir()
-            store = Store(folder / files.STORE, create=True)
-            store.write("config", config.model_dump(mode="json"))
-        except OSError as error:
-            lock.release()
-            raise files.unwritable(folder, error) from error
-        except BaseException:
-            lock.release()
-            raise
-        run = cls(folder, config, store, lock=lock)
-        run._record("created", "")
-        return run
+        return cls(opening.create(folder, config))
 
     @classmethod
     def resume(
@@ -154,42 +112,7 @@ class Run:
             StoreError: There is no run, it is in use, or its store cannot be used.
             ConfigError: The configuration differs; the budget cannot be read or extended.
         """
-        files.require(folder)
-        own = read_config(folder)
-        for file in own.plugins:
-            load_plugin(Path(file))
-        if config is not None:
-            files.compare_configs(own.model_dump(mode="json"), config.model_dump(mode="json"))
-            own = config.model_copy(update={"budget": own.budget})
-        lock = RunLock(folder)
-        try:
-            store = Store(folder / files.STORE)
-        except BaseException:
-            lock.release()
-            raise
-        run = cls(folder, own, store, lock=lock, resumed=True)
-        try:
-            begun = store.read("config")  # config.yaml may have been edited since
-            if begun is not None:
-                files.compare_configs(begun, own.model_dump(mode="json"))
-            now = store.read("budget", own.budget)
-            if budget is not None:
-                now = str(Budget.parse(now).changed(budget))
-                store.write("budget", now)
-                first, *later = store.read("phases", ["search"])
-                store.write(f"closed:{first}", None)
-                for phase in later:  # they follow another search now
-                    store.begin_anew(phase)
-            run.config = own.model_copy(update={"budget": now})
-            if retry_failed:
-                count = store.forget_failed()
-                run._notices.append(f"{count} failed evaluations are tried again")
-            (folder / files.CHECKPOINTS).mkdir(exist_ok=True)
-            clean(folder / files.CHECKPOINTS, store.checkpoints())
-        except BaseException:
-            run.close()
-            raise
-        return run
+        return cls(opening.resume(folder, config, budget, retry_failed))
 
     @classmethod
     def look(cls, folder: Path) -> Run:
@@ -198,23 +121,7 @@ class Run:
         Raises:
             StoreError: There is no run, or its store cannot be read.
         """
-        files.require(folder)
-        config = read_config(folder)
-        with contextlib.suppress(
-            PluginError
-        ):  # it may have moved; all that is not its own can be shown
-            for file in config.plugins:
-                load_plugin(Path(file))
-        store = Store(folder / files.STORE, readonly=True)
-        try:
-            budget = store.read("budget", config.budget)
-            found = store.read("found")
-        except BaseException:
-            store.close()
-            raise
-        run = cls(folder, config.model_copy(update={"budget": budget}), store)
-        run._found = None if found is None else tuple(Candidate.from_dict(f) for f in found)
-        return run
+        return cls(opening.look(folder))
 
     # -- living --------------------------------------------------------------------------
 
@@ -231,7 +138,7 @@ class Run:
         Raises:
             NasError: The run failed; its folder says so.
         """
-        if self.folder is not None and self._lock is None:
+        if self.folder is not None and self._opened.lock is None:
             raise StoreError(f"{self.folder} was opened to look at", "resume it")
         bus = Bus(tuple(listeners))
         self._stop = Stop(
@@ -256,18 +163,18 @@ class Run:
     def _begin(self, plan: Plan, bus: Bus) -> None:
         self._store.write("phases", [stage.name for stage in plan.stages])
         set_apart(self._store, plan.apart)
-        self._record("running", "")
+        self._opened.record("running", "")
         bus(
             RunStarted(
                 run=str(self.folder or ""),
-                resumed=self._resumed,
+                resumed=self._opened.resumed,
                 evaluations=self._store.counts()["ok"],
                 config=self.config.model_dump(mode="json"),
             )
         )
-        for notice in self._notices:
+        for notice in self._opened.notices:
             bus(Notice(text=notice))
-        self._notices.clear()
+        self._opened.notices.clear()
         if self.folder is not None:
             bus.add(Recorder(self.folder, self.config, self._store))
 
@@ -320,20 +227,21 @@ class Run:
         phases: Mapping[str, PhaseResult],
         reason: str = "",
     ) -> RunResult:
+        opened = self._opened
         extra: dict[str, Any] = {}
         for phase in phases.values():
             extra.update(phase.extra)
             reason = phase.reason
             if phase.found is not None:
-                self._found = phase.found
+                opened.found = phase.found
         if status == "stopped":
             reason = "stopped by a signal"
         if plan.summarize is not None and status == "done":
             extra.update(plan.summarize(self.history))
-        found = None if self._found is None else [c.to_dict() for c in self._found]
+        found = None if opened.found is None else [c.to_dict() for c in opened.found]
         self._store.write("found", found)
         self.result = result = self._result(status, reason, extra)
-        self._record(status, reason, result.to_dict())
+        self._opened.record(status, reason, result.to_dict())
         bus(Ended(status=status, reason=reason, spent=result.spent.to_dict()))
         bus(Finished(result=result.to_dict()))
         return result
@@ -341,7 +249,7 @@ class Run:
     def _result(self, status: RunStatus, reason: str, extra: Mapping[str, Any]) -> RunResult:
         """What came out; the front's files are written, too."""
         objectives = parse_objectives(self.config.objectives)
-        entries = self._judged
+        entries = view.counted(self._opened)
         spent, compared = costs(self._store)
         front, on_front = front_of(entries, objectives)
         best = min(entries, key=lambda entry: rank(entry, objectives), default=None)
@@ -358,42 +266,33 @@ class Run:
             feasible=best is not None and keeps_limits(best, objectives),
             spent=replace(spent, seconds=self.elapsed),
             compared=compared,
+            objectives=self.config.objectives,
             budget=self.config.budget,
             extra=extra,
             signal=self._stop.signal,
         )
-
-    def _record(self, status: str, reason: str, result: Mapping[str, Any] | None = None) -> None:
-        if self.folder is not None:
-            write_record(self.folder, self.config, self._store, status, reason, result)
 
     # -- being asked ---------------------------------------------------------------------
 
     @property
     def history(self) -> list[Entry]:
         """Every work and its outcome, in the order of completion."""
-        return list(self._store.history())
-
-    @property
-    def _judged(self) -> list[Entry]:
-        phases = self._store.read("phases", ["search"])
-        return judged(self.history, self._found, phases)
+        return view.history(self._opened)
 
     @property
     def best(self) -> Entry | None:
         """The best entry that the result is about, None if there is none."""
-        objectives = parse_objectives(self.config.objectives)
-        return min(self._judged, key=lambda entry: rank(entry, objectives), default=None)
+        return view.best(self._opened)
 
     @property
     def front(self) -> list[Entry]:
         """The entries of the front, sorted by the first objective."""
-        return front_of(self._judged, parse_objectives(self.config.objectives))[1]
+        return view.front(self._opened)[1]
 
     @property
     def pareto(self) -> Front:
         """The front as the core's `Front`, with its hypervolume and file forms."""
-        return front_of(self._judged, parse_objectives(self.config.objectives))[0]
+        return view.front(self._opened)[0]
 
     @property
     def elapsed(self) -> float:
@@ -407,53 +306,24 @@ class Run:
 
     def status(self) -> dict[str, Any]:
         """What `nas status` shows: the content of run.json, made current, JSON-able."""
-        if self.folder is None:
-            return {"status": "in memory", "counts": self._store.counts()}
-        record = files.read_json(self.folder / files.RECORD)
-        running = self._lock is None and holder(self.folder)
-        if record.get("status") in ("running", "created") and self._lock is None and not running:
-            record["status"] = "interrupted"  # it died without a word
-        record |= costs_told(self._store)
-        record["counts"] = self._store.counts()
-        record["run"] = str(self.folder)
-        record["elapsed"] = self.elapsed
-        return record
+        return view.status(self._opened)
+
+    # -- being let go --------------------------------------------------------------------
 
     def release(self) -> None:
         """Let others write to the folder; this run can still be asked."""
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+        self._opened.release()
 
     def discard(self) -> None:
         """Close a new run, and take it away if nothing was done in it: it never really began."""
-        counts = self._store.counts()
-        self._store.close()
-        if self.folder is not None and not self._resumed and not any(counts.values()):
-            files.disclaim(self.folder)
-        self.release()
+        self._opened.discard()
 
     def close(self) -> None:
         """Let go of the folder."""
-        self._store.close()
-        self.release()
+        self._opened.close()
 
     def __enter__(self) -> Run:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
-
-
-def read_config(folder: Path) -> RunConfig:
-    """The configuration that a run was begun with.
-
-    Raises:
-        ConfigError: Its `config.yaml` cannot be read.
-    """
-    return build_settings(RunConfig, read_yaml(folder / files.CONFIG), "config.yaml")

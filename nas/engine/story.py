@@ -15,6 +15,7 @@ from nas.core.front import Front, Point
 from nas.core.objective import parse_objectives
 from nas.core.work import Call
 from nas.engine.events import Announced, Event, Notice, Progress, RunStarted, WorkDone
+from nas.evaluators import account_of
 from search_spaces import get_space
 from search_spaces.cell import CellSpace
 
@@ -39,6 +40,7 @@ class Story:
         self._tell = tell
         self._labels = labels(config)
         self._front = Front(parse_objectives(config.objectives))
+        self._goal = account_of(config.evaluator).goal
         self._decisions = 0
         self._drawn = 0.0
         self._count = 0
@@ -95,6 +97,8 @@ class Story:
             "step": self._count,
             "points": points,
             "hypervolume": self._front.hypervolume(),
+            "objectives": [{"name": objective.metric} for objective in self._front.objectives],
+            "goal": self._goal,
         }
 
 

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from nas.core.registry import Registry
+from nas.evaluators.account import Account, Inputs
 
-__all__ = ["EVALUATORS", "WEIGHTS", "looking_up"]
+if TYPE_CHECKING:
+    from nas.core.config import RunConfig
+
+__all__ = ["EVALUATORS", "WEIGHTS", "Account", "Inputs", "account_of", "inputs_of", "looking_up"]
 
 WEIGHTS: Final = "weights.safetensors"
 """Name, in a work's scratch folder, of the weights of a training for the final report."""
 
 EVALUATORS: Registry[Any] = Registry("evaluator", "nas.evaluators")
 """A member is called with the run's specification and gives an `Evaluator`, or is itself a
-function of candidate, budget and seed that gives figures."""
+function of candidate, budget and seed that gives figures. A class may declare more (`Account`), and
+may have the static methods
+
+- `check(config)`, which says what is wrong with a run's configuration before any work;
+- `inputs(config) -> Inputs`, what networks are made for, without which no exported form of what a
+  run found can be compared on real data."""
 
 EVALUATORS.add(
     "train", "nas.evaluators.train:TrainEvaluator", "train the candidate on the run's data"
@@ -21,6 +30,24 @@ EVALUATORS.add(
 EVALUATORS.add(
     "table", "nas.evaluators.table:TableEvaluator", "look figures up in a benchmark: table:FOLDER"
 )
+
+
+def account_of(evaluator: str) -> Account:
+    """What is known of an evaluator before any work.
+
+    Args:
+        evaluator: As in the configuration, "NAME", "NAME:ARGUMENT" or "module:function".
+    """
+    name = evaluator.partition(":")[0]
+    return Account.of(EVALUATORS.get(name)) if name in EVALUATORS else Account()
+
+
+def inputs_of(config: RunConfig) -> Inputs | None:
+    """What the networks of a run are made for, if its evaluator says so."""
+    name = config.evaluator.partition(":")[0]
+    member = EVALUATORS.get(name) if name in EVALUATORS else None
+    given = getattr(member, "inputs", None)
+    return None if given is None else given(config)
 
 
 def looking_up(evaluator: str) -> Any | None:

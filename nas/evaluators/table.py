@@ -21,13 +21,15 @@ from nas.core.objective import Objective, parse_objectives
 from nas.core.protocols import Context, Reply
 from nas.core.registry import close_matches
 from nas.core.work import Evaluate, Spent
+from nas.evaluators import Inputs
 from nas.evaluators.tables.read import Table, Values, read_devices, read_table
 from search_spaces.pool import PooledSpace
 
 __all__ = ["TableEvaluator", "TableSettings", "TableView", "view_of"]
 
 DEVICE_METRICS: Final = ("latency_ms", "energy_j")
-
+SHAPE: Final = (3, 32, 32)
+"""Of the images that the tables' networks were made for."""
 
 CLASSES: Final = {"cifar10": 10, "cifar100": 100}
 """Data set to its number of classes."""
@@ -282,6 +284,11 @@ class TableEvaluator:
         if settings["latency_file"] is not None:
             settings["latency_file"] = str(Path(settings["latency_file"]).expanduser().resolve())
         return {"evaluator": f"table:{_folder(config).resolve()}", "evaluator_settings": settings}
+
+    @staticmethod
+    def inputs(config: RunConfig) -> Inputs:
+        """What the table's own networks were made for."""
+        return Inputs(SHAPE, view_of(config).classes)
 
     @classmethod
     def view(cls, config: RunConfig) -> TableView:

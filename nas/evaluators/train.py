@@ -12,11 +12,11 @@ from torch import nn
 
 from nas.core.architecture import Candidate
 from nas.core.config import RunConfig, build_settings
+from nas.core.objective import parse_objectives
 from nas.core.protocols import Context, Reply
-from nas.core.space import Space
 from nas.core.work import Evaluate, Spent
-from nas.evaluators import WEIGHTS
-from nas.measure.counts import count_macs, count_parameters
+from nas.evaluators import WEIGHTS, Inputs
+from nas.measure import MEASURES, Subject
 from nas.training import FitOptions, TrainingRecipe, default_recipe, fit, load_data, save_weights
 from nas.training.augment import Augmentation, Pipeline
 from nas.training.data.dataset import DataSet
@@ -27,23 +27,28 @@ from search_spaces import get_space
 
 _STATE: Final = "state-"
 
+ALWAYS: Final = ("params", "macs")
+"""Measures that every network has; others where an objective names them."""
+
+COMPARED: Final = 100
+"""Test images on which exported forms are compared with the network."""
+
 PROXY_BATCH: Final = 64
 """Training images that proxies of an untrained network are worked out on."""
 
 
 def build_network(
-    space: Space, candidate: Candidate, data: DataSet, network: Mapping[str, Any], seed: int
+    candidate: Candidate, data: DataSet, network: Mapping[str, Any], seed: int
 ) -> nn.Module:
     """The candidate's network, initialised from `seed`.
 
     Args:
-        space: The candidate's.
-        candidate: Whose scale goes over `network`.
+        candidate: Of any space; whose scale goes over `network`.
         data: Gives the shape of an image and the number of classes.
         network: Macro settings of the run.
         seed: Of the initial weights.
     """
-    scale = {**network, **candidate.scale}
+    scale, space = {**network, **candidate.scale}, get_space(candidate.architecture.space)
     with seeded(seed, "network"):
         return space.network(candidate.architecture, data.input_shape, data.num_classes, **scale)
 
@@ -80,14 +85,29 @@ class TrainEvaluator:
         spec: The run's configuration (`RunConfig.model_dump`).
     """
 
-    reports = ("error", "loss", "params", "macs", "epochs", "gradient_evaluations")
+    reports = ("error", "loss", *ALWAYS, "epochs", "gradient_evaluations")
+    measures = True
+    in_full = True
 
     def __init__(self, spec: Mapping[str, Any]) -> None:
         config = build_settings(RunConfig, spec)
         self._network = config.network
-        self._space = get_space(config.space)
         self._data = load_data(config.data, config.seed, **config.data_settings)
         self._recipe = TrainingRecipe.from_settings(config.recipe, default_recipe(self._data))
+        named = [objective.metric for objective in parse_objectives(config.objectives)]
+        self._measures = [n for n in named if n in MEASURES and n not in ALWAYS]
+
+    @staticmethod
+    def inputs(config: RunConfig) -> Inputs:
+        """Images of the run's data as networks see them, some of its test split.
+
+        Raises:
+            DataError: The data is not there.
+        """
+        data = load_data(config.data, config.seed, **config.data_settings)
+        plain = Pipeline(data.mean, data.std, Augmentation(), channels_last=False).plain
+        examples = plain(data.test_split().images[:COMPARED])
+        return Inputs(data.input_shape, data.num_classes, examples)
 
     def evaluate(self, work: Evaluate, context: Context) -> Reply:
         """Train and measure; a work on the test split also leaves its weights in the scratch.
@@ -105,13 +125,14 @@ class TrainEvaluator:
             recipe = TrainingRecipe.from_settings(candidate.recipe, recipe)
         seed = context.seed if work.seed is None else work.seed
         settings = dict(self._network)
-        if recipe.auxiliary_weight > 0 and "auxiliary" in self._space.scale:
+        space = get_space(candidate.architecture.space)
+        if recipe.auxiliary_weight > 0 and "auxiliary" in space.scale:
             settings["auxiliary"] = True
-        network = build_network(self._space, candidate, data, settings, seed)
-        macs = count_macs(network, data.input_shape)
-        params = count_parameters(network)
+        network = build_network(candidate, data, settings, seed)
+        subject = Subject(network, data, context.device, seed)
+        counted = {name: MEASURES.get(name)(subject) for name in ALWAYS}
         if work.budget == 0:
-            return self._untrained(network, float(params), float(macs), context, seed)
+            return self._untrained(subject, counted)
         epochs = None if work.budget is None else max(1, round(work.budget))
         horizon = None if work.horizon is None else max(1, round(work.horizon))
         labels = {
@@ -133,7 +154,7 @@ class TrainEvaluator:
                 identity=candidate.id,
                 horizon=horizon,
                 keep_state=_state_file(context.scratch, work.budget) if horizon else None,
-                macs=float(macs),
+                macs=counted["macs"],
                 labels=labels,
             ),
         )
@@ -141,27 +162,25 @@ class TrainEvaluator:
             _forget_states(context.scratch, below=work.since)
         if work.split == "test" and context.scratch is not None:
             self._keep(network, context.scratch, candidate)
-        figures = {
-            **result.figures,
-            "params": float(params),
-            "macs": float(macs),
-        }
+        figures = {**result.figures, **counted, **self._measured(subject)}
         return Reply(figures, None, dict(result.curve), result.spent)
 
-    def _untrained(
-        self, network: nn.Module, params: float, macs: float, context: Context, seed: int
-    ) -> Reply:
+    def _measured(self, subject: Subject) -> dict[str, float]:
+        """What objectives name besides the figures that every network has."""
+        return {name: float(MEASURES.get(name)(subject)) for name in self._measures}
+
+    def _untrained(self, subject: Subject, counted: Mapping[str, float]) -> Reply:
         """Figures of a network as it was initialised."""
-        device = resolve(context.device)
+        device = resolve(subject.device)
         train = self._data.train
         # The same images for every candidate, of all classes: a folder's are sorted by class.
         chosen = torch.randperm(len(train), generator=generator(0, "proxies"))[:PROXY_BATCH]
         batch = train.select(chosen)
         pipeline = Pipeline(self._data.mean, self._data.std, Augmentation(), device)
         images, labels = pipeline.plain(batch.images.to(device)), batch.labels.to(device)
-        found = measure(network.to(device), images, labels, list_proxies(), seed)
+        found = measure(subject.network.to(device), images, labels, list_proxies(), subject.seed)
         known = {k.replace("-", "_"): v for k, v in found.items() if math.isfinite(v)}
-        return Reply({**known, "params": params, "macs": macs}, spent=Spent(evaluations=1))
+        return Reply({**known, **counted, **self._measured(subject)}, spent=Spent(evaluations=1))
 
     def _keep(self, network: nn.Module, folder: Path, candidate: Candidate) -> None:
         save_weights(network, folder / WEIGHTS, {"candidate": candidate.id})

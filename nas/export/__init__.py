@@ -74,9 +74,10 @@ def export(form: str, request: ExportRequest) -> ExportResult:
 
     Raises:
         PluginError: The form is unknown.
+        NoSuchFormError: This network or installation cannot give it.
         ExportError: It could not be written, or what was read back differs.
     """
-    from nas.core.errors import ExportError
+    from nas.export.request import NoSuchFormError
 
     exporter = exporters.get(form)
     try:
@@ -85,7 +86,7 @@ def export(form: str, request: ExportRequest) -> ExportResult:
         raise
     except Exception as error:  # a form's own library may raise anything
         line = " ".join(str(error).split())[:300]
-        raise ExportError(
+        raise NoSuchFormError(
             f"export to {form} failed: {type(error).__name__}: {line}", "nothing was written"
         ) from error
 

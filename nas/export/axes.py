@@ -6,10 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from nas.core.metrics import COUNTS, SHARES
 from nas.export.canvas import Path, Shape, Text
 
-FRACTIONS = frozenset({"error", "test_error", "train_error", "accuracy"})
-COUNTS = frozenset({"params", "macs", "gradient_evaluations"})
 LOG_FROM = 20.0  # a positive range wider than this factor is drawn logarithmically ...
 LOG_TO = 1e15  # ... unless something in it is practically zero
 LARGEST = 1e100  # numbers beyond it are treated as infinite, so that ranges cannot overflow
@@ -39,7 +38,7 @@ def short(value: float, metric: str = "") -> str:
     """A figure as text: errors in percent, counts with a prefix, else three digits or so."""
     if not math.isfinite(value):
         return "\u2013"
-    if metric in FRACTIONS:
+    if metric in SHARES:
         return f"{100 * value:.2f}\u00a0%"
     for size, prefix in _PREFIXES if metric in COUNTS or abs(value) >= 1e5 else ():
         if abs(value) >= size:
@@ -51,7 +50,7 @@ def short(value: float, metric: str = "") -> str:
 
 def tick_text(value: float, metric: str = "") -> str:
     """The same, as short as possible."""
-    if metric in FRACTIONS:
+    if metric in SHARES:
         return f"{100 * value:.4g}\u00a0%"
     return short(value, metric)
 

@@ -16,7 +16,14 @@ from torch import Tensor, nn
 
 from nas.core.errors import ExportError
 from nas.export.files import replacing
-from nas.export.request import ExportRequest, ExportResult, compare, inputs_of, network_of
+from nas.export.request import (
+    ExportRequest,
+    ExportResult,
+    NoSuchFormError,
+    compare,
+    inputs_of,
+    network_of,
+)
 
 OPSET: Final = 20
 NEEDS: Final = ("onnx", "onnxscript", "onnxruntime")
@@ -26,7 +33,8 @@ def export_onnx(request: ExportRequest) -> ExportResult:
     """Save, check with onnx, run in onnxruntime, compare at several batch sizes.
 
     Raises:
-        ExportError: The extra is not installed, or the file computes something else.
+        NoSuchFormError: The extra is not installed, or the network draws noise.
+        ExportError: The file computes something else.
     """
     _require()
     network, images = network_of(request), inputs_of(request)
@@ -41,14 +49,14 @@ def export_onnx(request: ExportRequest) -> ExportResult:
 def _require() -> None:
     missing = [name for name in NEEDS if importlib.util.find_spec(name) is None]
     if missing:
-        raise ExportError(
+        raise NoSuchFormError(
             f"export to ONNX needs {', '.join(missing)}", "pip install nas-engine[export]"
         )
 
 
 def _refuse_noise(network: nn.Module) -> None:
     if any(type(module).__name__ == "Noise" for module in network.modules()):
-        raise ExportError(
+        raise NoSuchFormError(
             "an operation of the network draws noise, so its ONNX form cannot be compared",
             "export to pt2 or python instead",
         )

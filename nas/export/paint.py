@@ -79,7 +79,8 @@ def cells_picture(payload: Mapping[str, Any]) -> Picture:
 def front_picture(payload: Mapping[str, Any]) -> Picture:
     """The front of a `front` event or of a parsed `front.json`."""
     dots = dots_of(payload.get("points") or [])
-    return draw_front(dots, target=target_of(dots))
+    goal = str(payload.get("goal") or "error")
+    return draw_front(dots, target=target_of(dots, goal), costs=costs_of(payload, goal))
 
 
 def dots_of(points: list[Mapping[str, Any]]) -> list[Dot]:
@@ -101,6 +102,12 @@ def scale_label(scale: Mapping[str, Any]) -> str:
     return " ".join(f"{name[:1].upper()}{value}" for name, value in numbers.items())
 
 
-def target_of(dots: list[Dot]) -> str:
-    """The error to draw: the validation error if all dots have it, else the test error."""
-    return "error" if not dots or any("error" in dot.figures for dot in dots) else "test_error"
+def target_of(dots: list[Dot], goal: str = "error") -> str:
+    """The figure to draw: what a search sees if any dot has it, else the same on test data."""
+    return goal if not dots or any(goal in dot.figures for dot in dots) else f"test_{goal}"
+
+
+def costs_of(front: Mapping[str, Any], goal: str = "error") -> list[str]:
+    """What to draw it against: the other objectives, and sizes in any case."""
+    named = [str(objective["name"]) for objective in front.get("objectives") or ()]
+    return list(dict.fromkeys([name for name in named if name != goal] + ["params", "macs"]))

@@ -149,7 +149,8 @@ def _cells(data: ReportData) -> Markup | None:
 
 def _headline(data: ReportData) -> str:
     figures = (data.best or {}).get("figures") or {}
-    for metric in ("test_error", "error"):
+    goal = str((data.front or {}).get("goal") or "error")
+    for metric in (f"test_{goal}", goal):
         if metric in figures:
             text = f"The best network found has a {metric_name(metric)} of "
             text += short(figures[metric], metric)

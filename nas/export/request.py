@@ -17,6 +17,10 @@ TOLERANCE: Final = 1e-4
 BATCH: Final = 8
 
 
+class NoSuchFormError(ExportError):
+    """This network, or this installation, cannot give a form; others may be had."""
+
+
 @dataclass(frozen=True)
 class ExportRequest:
     """What to export, and where to.
@@ -25,7 +29,7 @@ class ExportRequest:
         architecture: The architecture.
         out: The file to write; some forms put more files beside it.
         scale: Macro settings of the network, e.g. `{"channels": 16, "layers": 8}`.
-        input_shape: Channels, height and width of one image.
+        input_shape: Of one input; channels, height and width of an image.
         num_classes: Length of the logits.
         network: The trained network; None builds it from architecture and scale.
         weights: A safetensors file to load into the network that is built; None leaves a
@@ -37,7 +41,7 @@ class ExportRequest:
     architecture: Architecture
     out: Path
     scale: Mapping[str, Any] = field(default_factory=dict)
-    input_shape: tuple[int, int, int] = (3, 32, 32)
+    input_shape: tuple[int, ...] = (3, 32, 32)
     num_classes: int = 10
     network: nn.Module | None = None
     weights: Path | None = None
@@ -93,7 +97,8 @@ def network_of(request: ExportRequest) -> nn.Module:
         from search_spaces import get_space
 
         space = get_space(request.architecture.space)
-        shape, classes = request.input_shape, request.num_classes
+        shape: Any = request.input_shape  # whatever the space's networks take
+        classes = request.num_classes
         network = space.network(request.architecture, shape, classes, **request.scale)
         if request.weights is not None:
             load_weights(network, request.weights)

@@ -11,7 +11,7 @@ from nas.export.axes import metric_name, short
 from nas.export.canvas import Picture, to_svg
 from nas.export.charts import draw_arms, draw_curves
 from nas.export.front_picture import draw_front
-from nas.export.paint import alphas_picture, decision_picture, dots_of, target_of
+from nas.export.paint import alphas_picture, costs_of, decision_picture, dots_of, target_of
 
 ORDER: Final = (
     "test_error",
@@ -74,12 +74,13 @@ def front_section(front: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if not front or not points:
         return None
     dots = dots_of(points)
-    target = target_of(dots)
+    goal = str(front.get("goal") or "error")
+    target = target_of(dots, goal)
     on_front = [point for point in points if point.get("front", True)]
     metrics = columns([point.get("figures") or {} for point in on_front])
     on_front.sort(key=lambda point: (point.get("figures") or {}).get(target, float("inf")))
     return {
-        "picture": svg(draw_front(dots, target=target)),
+        "picture": svg(draw_front(dots, target=target, costs=costs_of(front, goal))),
         "metrics": metrics,
         "rows": [
             {

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from types import ModuleType
 
-from nas.core.errors import ExportError
+from nas.export.request import NoSuchFormError
 
 
 @dataclass
@@ -29,7 +29,7 @@ def source_of(definition: type) -> Source:
     """Gather a class and what it needs of our modules, or of the modules it lives among.
 
     Raises:
-        ExportError: It needs something that is neither torch, the standard library nor written
+        NoSuchFormError: It needs something that is neither torch, the standard library nor written
             in Python beside it.
     """
     own = {"search_spaces", definition.__module__.split(".")[0]}
@@ -60,7 +60,7 @@ def _definitions(module: ModuleType) -> dict[str, str]:
     try:
         text = inspect.getsource(module)
     except (OSError, TypeError) as error:
-        raise ExportError(
+        raise NoSuchFormError(
             f"the source of {module.__name__} cannot be read: {error}",
             "export to pt2 or onnx instead",
         ) from error
@@ -95,7 +95,7 @@ def _imported(
     root = home.split(".")[0]
     if root in own and original:
         if original != name:
-            raise ExportError(
+            raise NoSuchFormError(
                 f"{module.__name__} imports {original!r} as {name!r}", "import it by its own name"
             )
         _visit(sys.modules[home], name, source, own, above)
@@ -105,7 +105,7 @@ def _imported(
             f"from {home} import {original}{renamed}" if original else f"import {home}{renamed}"
         )
     else:
-        raise ExportError(
+        raise NoSuchFormError(
             f"a stand-alone module cannot hold {name!r} of {home or module.__name__}",
             "its layers may use torch and the standard library only",
         )

@@ -27,6 +27,7 @@ from nas.export.files import replacing, write_text
 from nas.export.request import (
     ExportRequest,
     ExportResult,
+    NoSuchFormError,
     compare,
     inputs_of,
     load_weights,
@@ -40,7 +41,8 @@ def export_python(request: ExportRequest) -> ExportResult:
     """Write the module and, if the network is trained, its weights; import it and compare.
 
     Raises:
-        ExportError: The network cannot stand alone, or what was written computes something else.
+        NoSuchFormError: The network cannot stand alone.
+        ExportError: What was written computes something else.
     """
     network, images = network_of(request), inputs_of(request)
     trained = request.network is not None or request.weights is not None
@@ -68,7 +70,7 @@ def module_text(network: nn.Module, request: ExportRequest, weights: Path | None
     """The source of the stand-alone module.
 
     Raises:
-        ExportError: The network does not say what it was made from, or needs another library.
+        NoSuchFormError: The network does not say what it was made from, or needs another library.
     """
     arguments = plain_arguments(network)
     source = source_of(type(network))
@@ -109,7 +111,7 @@ def plain_arguments(network: nn.Module) -> dict[str, Any]:
     """What a network was made from, if that is plain values.
 
     Raises:
-        ExportError: It does not say, or something is not a literal.
+        NoSuchFormError: It does not say, or something is not a literal.
     """
     arguments = getattr(network, "arguments", None)
     try:
@@ -117,7 +119,7 @@ def plain_arguments(network: nn.Module) -> dict[str, Any]:
             return arguments
     except (ValueError, SyntaxError):
         pass
-    raise ExportError(
+    raise NoSuchFormError(
         f"a {type(network).__name__} does not say which plain values it was made from",
         "keep them in its attribute 'arguments', or export to pt2 or onnx instead",
     )

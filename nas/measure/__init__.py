@@ -1,7 +1,20 @@
-"""What a network costs: parameters, multiply-accumulates."""
+"""What a network costs: parameters, multiply-accumulates, and whatever else is measured by name."""
 
 from __future__ import annotations
 
-from nas.measure.counts import count_macs, count_parameters
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["count_macs", "count_parameters"]
+from nas.measure.figures import MEASURES, Measure, Subject
+
+if TYPE_CHECKING:
+    from nas.measure.counts import count_macs, count_parameters
+
+__all__ = ["MEASURES", "Measure", "Subject", "count_macs", "count_parameters"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ("count_macs", "count_parameters"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from nas.measure import counts
+
+    return getattr(counts, name)

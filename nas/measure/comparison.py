@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from nas.core.metrics import SHARES
+
 CONFIDENCE = 0.95
 
 
@@ -94,18 +96,31 @@ def mean_interval(
     return mean, mean - half, mean + half
 
 
-def sentence(result: Comparison, found: str, other: str) -> str:
-    """One sentence on test errors in percent, e.g. for the end of a run."""
-    points = 100 * result.difference
-    figures = f"{100 * result.first:.2f}% against {100 * result.second:.2f}% test error"
+def sentence(result: Comparison, found: str, other: str, metric: str = "test_error") -> str:
+    """One sentence on two means of a figure, less being better, e.g. for the end of a run.
+
+    Args:
+        result: The comparison.
+        found: What the first arm is called.
+        other: What the second is.
+        metric: The figure; shares are said in percent.
+    """
+    share = metric in SHARES
+    sign, unit = ("%", " points") if share else ("", "")
+
+    def said(value: float, form: str = "") -> str:
+        return f"{100 * value:{form}.2f}" if share else f"{value:{form}.4g}"
+
+    figures = f"{said(result.first)}{sign} against {said(result.second)}{sign}"
+    figures += f" {metric.replace('_', ' ')}"
     if not math.isfinite(result.low):
         why = "one pair" if result.pairs == 1 else f"{result.pairs} equal differences"
         return f"{found} has {figures} of {other}, from {why}: no statement can be made."
-    interval = f"{100 * result.low:+.2f} to {100 * result.high:+.2f}"
+    interval = f"{said(result.low, '+')} to {said(result.high, '+')}"
     level = f"{100 * result.confidence:.0f}% interval {interval}, {result.pairs} pairs"
     words = {
         "lower": f"{found} is better than {other}",
         "higher": f"{found} is WORSE than {other}",
         "undecided": f"{found} and {other} cannot be told apart",
     }[result.verdict]
-    return f"{words}: {figures}, difference {points:+.2f} points ({level})."
+    return f"{words}: {figures}, difference {said(result.difference, '+')}{unit} ({level})."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from torch import nn
@@ -11,7 +11,10 @@ from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-__all__ = ["count_macs", "count_macs_of_parts", "count_parameters"]
+if TYPE_CHECKING:
+    from nas.measure.figures import Subject
+
+__all__ = ["count_macs", "count_macs_of_parts", "count_parameters", "macs", "params"]
 
 _AUXILIARY = "auxiliary_head."
 
@@ -89,6 +92,16 @@ def count_macs_of_parts(
     flops: int = counter.flops
     per_image = 2 * IMAGES
     return flops // per_image, {name: found // per_image for name, found in counts.items()}
+
+
+def params(subject: Subject) -> float:
+    """The measure of that name."""
+    return float(count_parameters(subject.network))
+
+
+def macs(subject: Subject) -> float:
+    """The measure of that name."""
+    return float(count_macs(subject.network, subject.data.input_shape))
 
 
 class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]

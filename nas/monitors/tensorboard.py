@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from nas.core.objective import Objective
 from nas.monitors import Event, Painter
 from nas.monitors.tables import tables
 from nas.monitors.writer import RunWriter
@@ -29,6 +30,7 @@ class TensorBoardMonitor:
         purge_step: Step a resumed run goes on from; None finds out from the first event.
         painters: Draws pictures by name: "alphas", "decision", "cells", "front". Without one
             its pictures are left out.
+        objective: The figure whose best value so far is drawn, as `METRIC:min` or `METRIC:max`.
     """
 
     def __init__(
@@ -37,13 +39,15 @@ class TensorBoardMonitor:
         *,
         purge_step: int | None = None,
         painters: Mapping[str, Painter] | None = None,
+        objective: str = "error:min",
     ) -> None:
         self._folder = folder
         self._painters = dict(painters or {})
         self._main = RunWriter(folder, purge_step)
         self._runs: dict[str, RunWriter] = {}
         self._live: set[str] = set()
-        self._best: dict[str, float] = {}
+        self._objective = Objective.parse(objective)
+        self._best, self._best_cost = math.nan, math.inf
         self._outcomes = 0
 
     def handle(self, event: Event) -> None:
@@ -140,11 +144,12 @@ class TensorBoardMonitor:
             self._track_best(figures, _step(event) if "step" in event else self._outcomes)
 
     def _track_best(self, figures: Mapping[str, float], step: int) -> None:
-        error = figures.get("error")
-        if error is not None and error < self._best.get("error", math.inf):
-            self._best["error"] = error
-        if "error" in self._best:
-            self._main.scalar("search/best_error", self._best["error"], step)
+        cost = self._objective.cost(figures)
+        if cost < self._best_cost:
+            self._best_cost = cost
+            self._best = figures[self._objective.metric]
+        if math.isfinite(self._best_cost):
+            self._main.scalar(f"search/best_{self._objective.metric}", self._best, step)
 
     def _front(self, event: Event) -> None:
         step = _step(event)

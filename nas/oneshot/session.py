@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -28,7 +27,7 @@ from nas.training.graphs import Recorded
 from nas.training.randomness import generator, seeded
 from nas.training.stream import Stream
 from search_spaces import get_space
-from search_spaces.cell import CellSpace, legal_operations
+from search_spaces.cell import PARTIAL, CellSpace, legal_operations, variants_of
 from search_spaces.supernet import EDGES, Forward, Mixture, Supernet, masked
 
 CURVATURE_BATCH = 32
@@ -50,7 +49,7 @@ def open_supernet(spec: Mapping[str, Any], context: Context) -> SupernetSession:
         context: Device of the worker.
 
     Raises:
-        UnsupportedError: The space has no supernet with edges to decide.
+        UnsupportedError: The space has no supernet with edges to decide, or no partial channels.
     """
     config = build_settings(RunConfig, spec)
     settings = build_settings(DartsSettings, config.settings)
@@ -61,12 +60,12 @@ def open_supernet(spec: Mapping[str, Any], context: Context) -> SupernetSession:
     recipe = TrainingRecipe.from_settings(config.recipe, default_recipe(data))
     settings = settings.model_copy(update={"pictures": as_trained(settings.pictures, recipe)})
     variant: dict[str, Any] = {}
-    if settings.variant.name == "pc-darts":
-        if "variant" not in inspect.signature(space.supernet).parameters:
+    if settings.variant.name == PARTIAL:
+        if PARTIAL not in variants_of(space):
             raise UnsupportedError(
                 f"space {space.name!r} has no partial channels", "use variant.name=darts"
             )
-        variant = {"variant": "pc-darts", "partial": settings.variant.channels}
+        variant = {"variant": PARTIAL, "partial": settings.variant.channels}
     scale = {**variant, **config.network}
     with torch.device("meta"):
         plain = space.supernet(data.input_shape, data.num_classes, fast=False, **scale)

@@ -154,8 +154,8 @@ class Bananas(Strategy):
         predictor = self._predictor(problem, int(rng.integers(2**31)))
         values = [objective.cost(outcome.figures) if outcome.ok else math.nan for outcome in told]
         finite = np.where(np.isfinite(values), values, math.nan)
-        predictor.fit([outcome.candidate.architecture for outcome in told], finite)
-        said = predictor.predict([candidate.architecture for candidate in pool])
+        predictor.fit([problem.member(outcome.candidate) for outcome in told], finite)
+        said = predictor.predict([problem.member(candidate) for candidate in pool])
         if s.acquisition == "greedy":
             return said.mean
         if s.acquisition == "ucb":

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from nas.core.architecture import Architecture, Candidate, Recipe
-from nas.core.config import FinalSettings
+from nas.core.architecture import Candidate, Recipe
+from nas.core.config import FinalSettings, merge
 from nas.core.problem import Problem
 from nas.core.work import Evaluate, Outcome, Request
 
@@ -45,20 +45,20 @@ def finale(
         search_macs: Multiply-accumulates the strategy spent.
         settings: How much of it.
         rng: Of the random arm.
-        recipe: Of full trainings; None for the run's.
+        recipe: Of full trainings of candidates that have none of their own; None for the run's.
 
     Returns:
         What was found, as it was trained in full: the run's result is about these, never about
         random search's picks.
     """
-    arms = {FOUND: list(dict.fromkeys(candidate.architecture for candidate in found))}
+    arms = {FOUND: list(dict.fromkeys(candidate.unscaled for candidate in found))}
     if settings.random_arm:
         ranked = yield from _random_search(problem, search_macs, settings, rng)
         if ranked:
             arms[RANDOM] = ranked[: len(arms[FOUND])]
     works = [
         Evaluate(
-            Candidate(architecture, recipe, scale),
+            Candidate(candidate.architecture, _full(candidate, recipe, settings), scale),
             settings.epochs,
             seed,
             "test",
@@ -66,17 +66,25 @@ def finale(
         )
         for scale in settings.scales or ({},)
         for seed in range(settings.seeds)
-        for arm, architectures in arms.items()
-        for architecture in architectures
+        for arm, candidates in arms.items()
+        for candidate in candidates
     ]
     yield works
     return list(dict.fromkeys(w.candidate for w in works if w.tags["arm"] == FOUND))
 
 
+def _full(candidate: Candidate, recipe: Recipe | None, settings: FinalSettings) -> Recipe | None:
+    """How a candidate is trained in full."""
+    own = candidate.recipe
+    if own is None or not settings.recipe:
+        return recipe if own is None else own
+    return Recipe(merge(own.to_dict(), settings.recipe))
+
+
 def _random_search(
     problem: Problem, macs: float, settings: FinalSettings, rng: np.random.Generator
-) -> Generator[Request, Any, list[Architecture]]:
-    """As many random architectures as `macs` pays for, best first; at least one draw is made."""
+) -> Generator[Request, Any, list[Candidate]]:
+    """As many random candidates as `macs` pays for, best first; at least one draw is made."""
     seen: dict[str, Outcome] = {}
     spent = 0.0
     while spent < macs and len(seen) < settings.random_limit:
@@ -97,4 +105,4 @@ def _random_search(
             seen[outcome.candidate.id] = outcome
             spent += outcome.spent.macs
     alive = [outcome for outcome in seen.values() if outcome.ok]
-    return [outcome.candidate.architecture for outcome in sorted(alive, key=problem.rank_key)]
+    return [outcome.candidate for outcome in sorted(alive, key=problem.rank_key)]

@@ -93,8 +93,5 @@ class LocalSearch(Strategy):
         self, problem: Problem, candidate: Candidate, rng: np.random.Generator
     ) -> list[Candidate]:
         """All of them, in random order."""
-        near = [
-            Candidate(architecture, candidate.recipe, candidate.scale)
-            for architecture in problem.space.neighbors(candidate.architecture)
-        ]
+        near = list(problem.neighbors(candidate))
         return [near[index] for index in rng.permutation(len(near))]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -58,6 +59,23 @@ class Nsga2Settings(Settings):
     duplicates: bool = False
 
 
+@dataclass
+class _Evolution:
+    """What one run evolves.
+
+    Attributes:
+        problem: What is searched.
+        rng: All chance.
+        variation: Makes new candidates.
+        alive: The survivors, from best to worst.
+    """
+
+    problem: Problem
+    rng: np.random.Generator
+    variation: Variation
+    alive: list[Member] = field(default_factory=list)
+
+
 class Nsga2(Strategy):
     """Elitist evolution sorted by domination, then by crowding."""
 
@@ -70,44 +88,32 @@ class Nsga2(Strategy):
         """Evolve until the budget is spent or the space is exhausted."""
         s = self.settings
         variation = Variation(problem, rng, canonical=s.canonical, duplicates=s.duplicates)
-        alive: list[Member] = []
+        evolution = _Evolution(problem, rng, variation)
         search = self._flow if s.parallel else self._generations
         with suppress(GeneratorExit):  # the budget is spent; what is alive was still found
-            yield from search(problem, variation, rng, alive)
-        return self._found(alive)
+            yield from search(evolution)
+        return self._found(evolution.alive)
 
-    def _generations(
-        self,
-        problem: Problem,
-        variation: Variation,
-        rng: np.random.Generator,
-        alive: list[Member],
-    ) -> Generator[Request, Any, None]:
+    def _generations(self, evolution: _Evolution) -> Generator[Request, Any, None]:
         """Whole generations, each a batch."""
         s = self.settings
-        candidates = variation.sample(s.population)
+        candidates = evolution.variation.sample(s.population)
         while candidates:
             told = yield self._works(candidates)
-            gathering = Gathering(problem, s.repeats)
-            self._select(alive, filter(None, map(gathering.add, told)))
+            gathering = Gathering(evolution.problem, s.repeats)
+            self._select(evolution, filter(None, map(gathering.add, told)))
             candidates = []
             for _ in range(s.offspring or s.population):
-                child = self._child(variation, alive, rng)
+                child = self._child(evolution)
                 if child is not None:
                     candidates.append(child)
 
-    def _flow(
-        self,
-        problem: Problem,
-        variation: Variation,
-        rng: np.random.Generator,
-        alive: list[Member],
-    ) -> Generator[Request, Any, None]:
+    def _flow(self, evolution: _Evolution) -> Generator[Request, Any, None]:
         """A child whenever fewer than `parallel` are being evaluated."""
         s = self.settings
-        gathering = Gathering(problem, s.repeats)
+        gathering = Gathering(evolution.problem, s.repeats)
         fresh: list[Member] = []
-        first = variation.sample(s.population)
+        first = evolution.variation.sample(s.population)
         yield Start(self._works(first))
         flying = len(first)
         while flying:
@@ -117,11 +123,11 @@ class Nsga2(Strategy):
             flying -= 1
             fresh.append(member)
             idle = flying < (s.parallel or 1)
-            if len(fresh) >= (s.offspring or s.population) or (idle and not alive):
-                self._select(alive, fresh)
+            if len(fresh) >= (s.offspring or s.population) or (idle and not evolution.alive):
+                self._select(evolution, fresh)
                 fresh = []
             while flying < (s.parallel or 1):
-                child = self._child(variation, alive, rng)
+                child = self._child(evolution)
                 if child is None:
                     break
                 yield Start(self._works([child]))
@@ -137,22 +143,20 @@ class Nsga2(Strategy):
             for seed in range(s.repeats)
         ]
 
-    def _select(self, alive: list[Member], fresh: Iterable[Member]) -> None:
+    def _select(self, evolution: _Evolution, fresh: Iterable[Member]) -> None:
         """Let the best of both live, from best to worst."""
         s = self.settings
         confidence = s.confidence if s.repeats > 1 else 0.0
-        chosen = survivors([*alive, *fresh], s.population, confidence)
-        alive[:] = [member for member, _, _ in chosen]
+        chosen = survivors([*evolution.alive, *fresh], s.population, confidence)
+        evolution.alive = [member for member, _, _ in chosen]
 
-    def _child(
-        self, variation: Variation, alive: Sequence[Member], rng: np.random.Generator
-    ) -> Candidate | None:
+    def _child(self, evolution: _Evolution) -> Candidate | None:
         """A child of two winners of tournaments between two; other parents if it is known."""
-        s = self.settings
+        s, alive, variation = self.settings, evolution.alive, evolution.variation
 
         def draw() -> Candidate:
             # They lie in the order of their merit, so the better of two has the smaller place.
-            a, b, c, d = rng.integers(len(alive), size=4).tolist()
+            a, b, c, d = evolution.rng.integers(len(alive), size=4).tolist()
             first, second = alive[min(a, b)].candidate, alive[min(c, d)].candidate
             return variation.cross(first, second, s.crossover, s.mutation)
 

@@ -12,7 +12,6 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from evolution.quality import hypervolume, reference_point
@@ -145,7 +144,7 @@ class Scout:
     def _decide(self, count: int, seed: int) -> dict[str, Any]:
         read = [c for c in self._pyramid.climbers.values() if c.last is not None]
         pool = self._within_limits(self._unnamed(np.random.default_rng(seed)))
-        both = [climber.candidate.architecture for climber in read] + pool
+        both = [self._problem.member(climber.candidate) for climber in read] + pool
         free = self._free(both)
         scores = np.stack([self._rank(i, read, both, free, seed) for i in self._learned], axis=1)
         of_pool = scores[len(read) :]
@@ -211,7 +210,7 @@ class Scout:
         best = sorted(self._leaders(), key=problem.rank_key)[:BEST]
         each = self._settings.pool // 2 // max(1, len(best))
         for outcome in best:
-            drawn += islice(space.neighbors(outcome.candidate.architecture), each)
+            drawn += islice(space.neighbors(problem.member(outcome.candidate)), each)
         found: dict[str, Architecture] = {}
         for architecture in drawn:
             found.setdefault(space.identity(architecture), architecture)
@@ -237,7 +236,7 @@ class Scout:
 
     def _name(self, candidate: Candidate) -> bool:
         """Remember that the candidate was named; tells whether it was the first time."""
-        identity = self._problem.space.identity(candidate.architecture)
+        identity = self._problem.space.identity(self._problem.member(candidate))
         new = identity not in self._known
         self._known.add(identity)
         return new
@@ -291,13 +290,14 @@ class Scout:
     def _promising(self, read: Floats, pool: Floats, count: int) -> list[int]:
         """Rows of `pool` that add most to the hypervolume, each beside those chosen before it."""
         read = read[np.isfinite(read).all(axis=1)]
-        feasible = self._feasible(pool)
+        ceilings = [objective.ceiling for objective in self._objectives]
+        feasible = (pool <= ceilings).all(axis=1)
         rows = np.flatnonzero(feasible) if feasible.any() else np.arange(len(pool))
         fronts = ranks(pool[rows])
         order = np.lexsort((-crowding(pool[rows], fronts), fronts))[: max(SHORTLIST, count)]
         left = [int(rows[i]) for i in order]
         corner = reference_point(np.concatenate([read, pool[left]]))
-        held = np.concatenate([read[self._feasible(read)], np.empty((0, read.shape[1]))])
+        held = read[(read <= ceilings).all(axis=1)]
         chosen: list[int] = []
         while left and len(chosen) < count:
             volumes = [hypervolume(np.vstack([held, pool[row]]), corner) for row in left]
@@ -305,14 +305,6 @@ class Scout:
             held = np.vstack([held, pool[left[best]]])
             chosen.append(left.pop(best))
         return chosen
-
-    def _feasible(self, costs: Floats) -> NDArray[np.bool_]:
-        kept = np.ones(len(costs), dtype=bool)
-        for index, objective in enumerate(self._objectives):
-            if objective.limit is not None:
-                limit = objective.limit if objective.direction == "min" else -objective.limit
-                kept &= costs[:, index] <= limit
-        return kept
 
     # -- who climbs ------------------------------------------------------------------------
 

@@ -73,7 +73,8 @@ class TrainingResult:
 
     Attributes:
         figures: `error` and `loss` on the validation split (where there is one), `test_error`
-            if asked for, `epochs`, and `gradient_evaluations`, in optimizer steps.
+            if asked for, `epochs`, and `gradient_evaluations`, the forward and backward passes of a
+            batch: as many as the optimizer takes steps, or more if it asks for several a step.
         curve: `train_loss`, and `error` of the validation split, after each epoch.
         spent: What this training cost; epochs that `resume_from` had paid for are not in it.
     """
@@ -216,7 +217,8 @@ class _Run:
         self._curve: dict[str, list[float]] = {"train_loss": []}
         self._last: dict[str, float] = {}
         self._epoch = 0
-        self._paid = 0  # epochs that an earlier, shorter training has accounted for
+        self._paid = 0  # epochs that an earlier, shorter training has accounted for,
+        self._paid_passes = 0  # and the gradient evaluations that it took
         self._seconds = 0.0  # of this training before it was interrupted
         self._checkpoints = Checkpoints(
             context.scratch,
@@ -310,13 +312,16 @@ class _Run:
         return self._seconds + time.monotonic() - self._began
 
     def _spent(self) -> Spent:
-        epochs = self._epochs - self._paid
-        seen = len(self._data.train) * FORWARDS_PER_STEP + len(self._data.validation)
+        """What was paid: two gradients a step make an epoch cost two."""
+        stepper = self._stepper
+        passes = (stepper.gradient_evaluations - self._paid_passes) / stepper.steps
+        measured = len(self._data.validation) * (self._epochs - self._paid)
+        seen = len(self._data.train) * FORWARDS_PER_STEP * passes + measured
         return Spent(
-            epochs=float(epochs),
+            epochs=passes,
             evaluations=1,
             seconds=self._elapsed(),
-            macs=self._options.macs * seen * epochs,
+            macs=self._options.macs * seen,
         )
 
     def _identity(self, horizon: int) -> str:
@@ -330,6 +335,7 @@ class _Run:
         return {
             "epoch": self._epoch,
             "paid": self._paid,
+            "paid_passes": self._paid_passes,
             "seconds": self._elapsed(),
             "curve": self._curve,
             "last": self._last,
@@ -342,10 +348,12 @@ class _Run:
         if state is None and resume_from is not None:
             state = self._checkpoints.read(self._epochs, resume_from)
             if state is not None:
-                state |= {"paid": state["epoch"], "seconds": 0.0}
+                passes = state["stepper"]["gradient_evaluations"]
+                state |= {"paid": state["epoch"], "paid_passes": passes, "seconds": 0.0}
         if state is None:
             return
-        self._epoch, self._paid, self._seconds = state["epoch"], state["paid"], state["seconds"]
+        self._epoch, self._seconds = state["epoch"], state["seconds"]
+        self._paid, self._paid_passes = state["paid"], state["paid_passes"]
         self._curve, self._last = state["curve"], state["last"]
         self._stepper.load_state(state["stepper"])
 

@@ -4,44 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from search_spaces.costs import Cost, Size, conv, factorized_reduce, halve
+from search_spaces.costs import Cost, Size, conv, factorized_reduce, halve, linear
 from search_spaces.darts.plan import CellPlan, is_large, plan_cells
 from search_spaces.edges import split_edge
+from search_spaces.scale import Skeleton
 
 __all__ = ["network_cost"]
 
 
-def network_cost(
-    operations: Mapping[str, str],
-    input_shape: tuple[int, int, int],
-    num_classes: int,
-    *,
-    channels: int,
-    layers: int,
-) -> Cost:
-    """Count a ``DartsNetwork`` in evaluation form without its auxiliary head.
-
-    Args:
-        operations: Edge name to operation.
-        input_shape: Channels, height, width.
-        num_classes: Number of logits.
-        channels: Channels of the first cell's states.
-        layers: Number of cells.
-    """
-    large = is_large(input_shape)
-    plans = plan_cells(channels, layers, large=large)
-    before = last = (input_shape[1], input_shape[2])
+def network_cost(operations: Mapping[str, str], skeleton: Skeleton) -> Cost:
+    """Count a ``DartsNetwork``, operations by edge, in evaluation form without auxiliary head."""
+    inputs, channels = skeleton.input_shape[0], skeleton.channels
+    large = is_large(skeleton.input_shape)
+    plans = plan_cells(channels, skeleton.layers, large=large)
+    before = last = skeleton.size
     if large:
         half, before, last = (halve(last, times) for times in (1, 2, 3))
-        total = conv(input_shape[0], channels // 2, 3, half)
+        total = conv(inputs, channels // 2, 3, half)
         total += conv(channels // 2, channels, 3, before) + conv(channels, channels, 3, last)
     else:
-        total = conv(input_shape[0], plans[0].inputs[1], 3, last)
+        total = conv(inputs, plans[0].inputs[1], 3, last)
     for plan in plans:
         total += _cell(plan, operations, last)
         before, last = last, halve(last) if plan.group == "reduce" else last
-    features = plans[-1].outputs
-    return total + Cost((features + 1) * num_classes, features * num_classes)
+    return total + linear(plans[-1].outputs, skeleton.num_classes)
 
 
 def _cell(plan: CellPlan, operations: Mapping[str, str], size: Size) -> Cost:

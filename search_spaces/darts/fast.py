@@ -1,43 +1,40 @@
 """The fast supernet of the DARTS spaces.
 
-It holds the same modules as the plain supernet, under the same names, and uses them as storage for
-weights: everything that leaves a state is computed together (see ``tuned`` and ``merged``).
-Tensors between cells are ``(N, H, W, C)``.
+Everything that leaves a state is computed together (see ``tuned`` and ``merged``). Tensors between
+cells are ``(N, H, W, C)``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from torch import Tensor, nn
 from torch.nn import functional
 
 from nas.core.errors import SpaceError
-from search_spaces.choose import Choose, Mixed, MixedEdge
+from search_spaces.choose import Choose
 from search_spaces.darts.fast_cell import FastCell
 from search_spaces.darts.merged import leave_merged
 from search_spaces.darts.network import Cell, DartsNetwork
 from search_spaces.darts.tuned import leave_tuned
 from search_spaces.edges import Edge
+from search_spaces.fast import FastSupernet
+from search_spaces.fast_nodes import FastNodes
 from search_spaces.gains import Gains
 from search_spaces.lanes import each
 from search_spaces.orders import planes
-from search_spaces.supernet import Forward, Mixture, Supernet
+from search_spaces.supernet import Mixture
 
 __all__ = ["LAYOUTS", "FastDartsSupernet"]
 
 LAYOUTS = ("auto", "tuned", "merged")
 
 
-class FastDartsSupernet(Supernet):
-    """A supernet of a DARTS space that computes the same as the plain one, faster.
+class FastDartsSupernet(FastSupernet):
+    """The fast supernet of a DARTS space.
 
-    Gradients are those of the plain supernet, to any order. Differentiating the alphas alone,
-    ``torch.autograd.grad(loss, alphas)``, is cheapest inside ``alphas_only()``.
-
-    A given mixture that requires no gradient has the operations whose weight is zero skipped (on
-    CPUs; on a GPU it would need a look at the values): their weights then get no gradient at all
-    where the plain supernet gives zeros.
+    Differentiating the alphas alone, ``torch.autograd.grad(loss, alphas)``, is cheapest inside
+    ``alphas_only()``.
 
     Args:
         build: Makes the network for a ``Choose``: ``space.build`` with everything else given.
@@ -45,10 +42,11 @@ class FastDartsSupernet(Supernet):
         partial: K of PC-DARTS; its betas exist where K > 1.
         layout: ``tuned`` for CPUs, ``merged`` for GPUs, ``auto`` for what the input is on.
 
-    Attributes:
-        network: The network whose weights are used; state dicts equal those of the plain
-            supernet.
+    Raises:
+        SpaceError: There is no such layout.
     """
+
+    network: DartsNetwork
 
     def __init__(
         self,
@@ -60,35 +58,14 @@ class FastDartsSupernet(Supernet):
     ) -> None:
         if layout not in LAYOUTS:
             raise SpaceError(f"unknown layout {layout!r}", f"expected one of {', '.join(LAYOUTS)}")
-        super().__init__(edges, edge_weights=partial > 1)
-        network = build(Mixed(partial))
-        assert isinstance(network, DartsNetwork)
-        self.network = network
+        super().__init__(build, edges, partial=partial)
         self.layout = layout
-        self._fast_cells = [FastCell(cell, partial) for cell in _cells(network)]
+        self._fast_cells = [FastCell(cell, partial) for cell in _cells(self.network)]
 
-    def logits(self, x: Tensor, mixture: Mixture) -> Tensor:
-        """Compute logits ``(B, classes)`` of images ``(B, C, H, W)`` under a mixture."""
-        return self._lanes(x, [mixture])[0]
-
-    def forget(self, edge: Edge, keep: str | None) -> None:
-        """Free the weights of an edge's operations, except the one to keep, if any."""
-        for module in self.network.modules():
-            if isinstance(module, MixedEdge) and module.edge == edge:
-                module.forget(keep)
-        for cell in self._fast_cells:
-            cell.nodes.refresh()
-
-    def _compare(
-        self, x: Tensor, variants: Mapping[str, Mixture], forward: Forward | None
-    ) -> dict[str, Tensor]:
-        if forward is not None or not variants:
-            return super()._compare(x, variants, forward)
-        with self.replayed_randomness(x.device):
-            return dict(zip(variants, self._lanes(x, list(variants.values())), strict=True))
+    def _nodes_of_cells(self) -> list[FastNodes]:
+        return [cell.nodes for cell in self._fast_cells]
 
     def _lanes(self, x: Tensor, mixtures: Sequence[Mixture]) -> list[Tensor]:
-        """Compute logits under several mixtures, what they share once."""
         gains = Gains(mixtures)
         merged = self.layout == "merged" or (self.layout == "auto" and x.is_cuda)
         leave = leave_merged if merged else leave_tuned

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional
 
-from search_spaces.darts.leaving import plan_leaving
+from search_spaces.darts.leaving import OPERATIONS, plan_leaving
 from search_spaces.darts.network import Cell
-from search_spaces.fast_nodes import FastNodes, Leave
+from search_spaces.fast_nodes import FastNodes
 from search_spaces.gains import Gains
 from search_spaces.lanes import each
 from search_spaces.layers import FactorizedReduce, ReLUConvNorm
+from search_spaces.leaving import Leave
 from search_spaces.normalise import normalise
 from search_spaces.orders import join, mix_channels
 
@@ -32,7 +33,7 @@ class FastCell:
 
     def __init__(self, cell: Cell, partial: int) -> None:
         self._cell = cell
-        self.nodes = FastNodes(cell.inner, 2, plan_leaving, partial)
+        self.nodes = FastNodes(cell.inner, 2, OPERATIONS, plan_leaving, partial)
 
     def run(
         self, first: Sequence[Tensor], second: Sequence[Tensor], gains: Gains, leave: Leave

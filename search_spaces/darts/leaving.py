@@ -6,15 +6,13 @@ of each kind, and per kind of convolution one depthwise call for all edges.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from torch import nn
 
-from search_spaces.choose import MixedEdge
-from search_spaces.fast_nodes import Plan
+from search_spaces.leaving import Live
 
-__all__ = ["Convolution", "Leaving", "plan_leaving"]
+__all__ = ["OPERATIONS", "Convolution", "Leaving", "plan_leaving"]
 
 _CONVOLUTIONS = {
     "sep_conv_3x3": (3, 1, ("depthwise1", "pointwise1", "depthwise2", "pointwise2")),
@@ -23,6 +21,9 @@ _CONVOLUTIONS = {
     "dil_conv_5x5": (5, 2, ("depthwise", "pointwise")),
 }
 _OTHERS = ("max_pool_3x3", "avg_pool_3x3", "skip_connect")
+
+OPERATIONS = (*_CONVOLUTIONS, *_OTHERS)
+"""Operations that contribute to a node, in the order of gains."""
 
 
 @dataclass(frozen=True)
@@ -84,47 +85,17 @@ class Leaving:
         return all(len(kind.edges) == self.edges for kind in self.convolutions)
 
 
-def plan_leaving(
-    modules: Sequence[MixedEdge], columns: int, without: Collection[tuple[int, int]] = ()
-) -> Plan | None:
-    """Collect what leaves a state.
-
-    Args:
-        modules: The edges that leave it.
-        columns: Number of columns of the mixture table.
-        without: Row and column of operations to leave out.
-
-    Returns:
-        What to compute; None if nothing is left.
-    """
-    nodes: list[int] = []
-    found: dict[str, list[tuple[int, int, nn.Module]]] = {}
-    for module in modules:
-        edge = module.edge
-        used = False
-        for column, name in enumerate(edge.operations):
-            known = name in _CONVOLUTIONS or name in _OTHERS
-            if known and name in module.operations and (edge.row, column) not in without:
-                place = edge.row * columns + column
-                found.setdefault(name, []).append((len(nodes), place, module.operations[name]))
-                used = True
-        if used:
-            nodes.append(edge.node)
-    if not nodes:
-        return None
+def plan_leaving(live: Live) -> tuple[Leaving, list[nn.Module]]:
+    """Lay out what leaves a state: a `search_spaces.leaving.PlanLeaving`."""
     layers: list[nn.Module] = []
     convolutions = []
     for name, (kernel, dilation, parts) in _CONVOLUTIONS.items():
-        members = found.get(name, [])
-        if members:
-            edges = tuple(position for position, _, _ in members)
+        edges = live.positions[name]
+        if edges:
             convolutions.append(Convolution(kernel, dilation, len(parts) == 4, edges))
-            layers += [getattr(module, part) for part in parts for _, _, module in members]
-    stride = modules[0].stride
-    if stride > 1:
-        skips = [module for _, _, module in found.get("skip_connect", [])]
+            layers += [getattr(module, part) for part in parts for module in live.modules[name]]
+    if live.stride > 1:
+        skips = live.modules["skip_connect"]
         layers += [getattr(module, half) for half in ("even", "odd") for module in skips]
-    others = [tuple(position for position, _, _ in found.get(name, [])) for name in _OTHERS]
-    places = [place for n in (*_CONVOLUTIONS, *_OTHERS) for _, place, _ in found.get(n, [])]
-    spec = Leaving(len(nodes), stride, tuple(convolutions), *others)
-    return Plan(spec, tuple(nodes), tuple(places), tuple(layers))
+    others = [live.positions[name] for name in _OTHERS]
+    return Leaving(live.edges, live.stride, tuple(convolutions), *others), layers

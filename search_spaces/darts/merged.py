@@ -26,16 +26,9 @@ __all__ = ["leave_merged"]
 
 
 def leave_merged(h: Tensor, gains: Tensor, spec: Leaving, weights: Sequence[Tensor]) -> Tensor:
-    """Compute what each edge that leaves a state contributes to its target.
+    """Map a state ``(N, H, W, C)`` to contributions ``(E, N, H', W', C)``.
 
-    Args:
-        h: The state ``(N, H, W, C)``.
-        gains: Mixture weights in the order of ``spec``.
-        spec: The operations.
-        weights: Their weights in the order of ``spec``.
-
-    Returns:
-        Contributions ``(E, N, H', W', C)``.
+    For the arguments see `search_spaces.leaving.Leave`.
     """
     x = planes(h)
     active = functional.relu(x)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -12,14 +12,15 @@ from search_spaces.darts.plan import CELL_NODES, CellPlan, auxiliary_cell, is_la
 from search_spaces.edges import split_edge
 from search_spaces.layers import (
     AuxiliaryHead,
+    Build,
     CellNodes,
     FactorizedReduce,
     Form,
     ReLUConvNorm,
-    form_of,
     norm,
-    set_drop_path,
 )
+from search_spaces.networks import EdgeNetwork
+from search_spaces.scale import Skeleton
 
 __all__ = ["Cell", "DartsNetwork", "LargeStem", "SmallStem"]
 
@@ -64,7 +65,7 @@ class Cell(nn.Module):
         plan: CellPlan,
         operations: Mapping[str, str],
         form: Form,
-        build: Callable[[str, int, int, Form], nn.Module],
+        build: Build,
     ) -> None:
         super().__init__()
         first, second = plan.inputs
@@ -88,67 +89,35 @@ class Cell(nn.Module):
         return torch.cat(states[2:], dim=1)
 
 
-class DartsNetwork(nn.Module):
+class DartsNetwork(EdgeNetwork):
     """Stem, cells, global average pooling, linear classifier (DARTS, section 3.1).
 
-    Inputs of at least 128 x 128 pixels get the ImageNet stem, smaller ones the CIFAR stem.
-
-    Args:
-        operations: Edge name to what lies on it, a name that ``build`` understands.
-        input_shape: Channels, height, width.
-        num_classes: Number of logits.
-        channels: Channels of the first cell's states, >= 2.
-        layers: Number of cells, >= 1.
-        auxiliary: Add the auxiliary head, behind the second reduction cell.
-        search: Use the form of batch normalisation that supernets have.
-        build: Builds the module of an edge from name, channels, stride and form.
-
-    Attributes:
-        arguments: The arguments, except ``build``.
+    Inputs of at least 128 x 128 pixels get the ImageNet stem, smaller ones the CIFAR stem. The
+    first cell's states have ``channels`` channels, >= 2; ``layers`` is the number of cells. The
+    auxiliary head is behind the second reduction cell.
     """
 
-    def __init__(
-        self,
-        operations: Mapping[str, str],
-        input_shape: tuple[int, int, int],
-        num_classes: int,
-        *,
-        channels: int,
-        layers: int,
-        auxiliary: bool = False,
-        search: bool = False,
-        build: Callable[[str, int, int, Form], nn.Module] = build_operation,
+    _build_operation = staticmethod(build_operation)
+
+    def _lay_out(
+        self, operations: Mapping[str, str], skeleton: Skeleton, form: Form, build: Build
     ) -> None:
-        super().__init__()
-        self.arguments: dict[str, object] = {
-            "operations": dict(operations),
-            "input_shape": tuple(input_shape),
-            "num_classes": num_classes,
-            "channels": channels,
-            "layers": layers,
-            "auxiliary": auxiliary,
-            "search": search,
-        }
-        form = form_of(search)
-        large = is_large(input_shape)
-        plans = plan_cells(channels, layers, large=large)
+        large = is_large(skeleton.input_shape)
+        plans = plan_cells(skeleton.channels, skeleton.layers, large=large)
         stem = LargeStem if large else SmallStem
-        self.stem: nn.Module = stem(input_shape[0], plans[0].inputs[1], form)
+        self.stem: nn.Module = stem(skeleton.input_shape[0], plans[0].inputs[1], form)
         self.cells = nn.ModuleList(Cell(plan, operations, form, build) for plan in plans)
-        self.auxiliary_index = auxiliary_cell(layers)
+        self.auxiliary_index = auxiliary_cell(skeleton.layers)
         self.auxiliary_head: nn.Module | None = None
-        if auxiliary:
+        if skeleton.auxiliary:
             halvings = sum(p.group == "reduce" for p in plans[: self.auxiliary_index + 1])
-            height, width = (-(-s // 2 ** (halvings + 3 * large)) for s in input_shape[1:])
+            height, width = (-(-s // 2 ** (halvings + 3 * large)) for s in skeleton.size)
             outputs = plans[self.auxiliary_index].outputs
-            self.auxiliary_head = AuxiliaryHead(outputs, (height, width), num_classes)
-        self.classifier = nn.Linear(plans[-1].outputs, num_classes)
+            self.auxiliary_head = AuxiliaryHead(outputs, (height, width), skeleton.num_classes)
+        self.classifier = nn.Linear(plans[-1].outputs, skeleton.num_classes)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """Map images ``(B, C, H, W)`` to logits ``(B, classes)``.
-
-        In train mode a network with an auxiliary head returns ``(logits, auxiliary logits)``.
-        """
+        """Map images ``(B, C, H, W)`` to logits ``(B, classes)`` (see `EdgeNetwork`)."""
         first, second = self.stem(x)
         auxiliary: Tensor | None = None
         for index, cell in enumerate(self.cells):
@@ -157,11 +126,3 @@ class DartsNetwork(nn.Module):
                 auxiliary = self.auxiliary_head(second)
         logits: Tensor = self.classifier(second.mean((2, 3)))
         return logits if auxiliary is None else (logits, auxiliary)
-
-    def set_drop_path(self, p: float) -> None:
-        """Drop every edge but identities for a sample with probability ``p``, in train mode.
-
-        Raises:
-            ValueError: ``p`` is not in [0, 1).
-        """
-        set_drop_path(self, p)

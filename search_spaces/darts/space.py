@@ -16,29 +16,33 @@ import networkx as nx
 from nas.core.architecture import Architecture
 from nas.core.choices import Categorical, Subset
 from nas.core.errors import SpaceError
-from nas.core.space import Space
 from nas.core.tree import ChoiceTree
+from search_spaces.cell import PARTIAL
 from search_spaces.costs import Cost
 from search_spaces.darts.candidates import ABBREVIATIONS, GROUPS, NODES, candidates
 from search_spaces.darts.costs import network_cost
 from search_spaces.darts.genotype import format_genotype, parse_genotype
 from search_spaces.edges import Edge, cell_edges, edge_name, split_edge
-from search_spaces.scale import InputShape, check_input, read_scale
+from search_spaces.scale import Skeleton
+from search_spaces.stacked import EdgeSpace
 
 if TYPE_CHECKING:
     from torch import nn
 
     from search_spaces.choose import Choose
+    from search_spaces.layers import Build
     from search_spaces.supernet import Supernet
 
 __all__ = ["DartsSpace", "darts", "darts_s1", "darts_s2", "darts_s3", "darts_s4", "darts_s5"]
 
-_LEAST = {"channels": 2}
 _INPUTS = 2
 
 
-class DartsSpace(Space):
+class DartsSpace(EdgeSpace):
     """DARTS (Liu et al., ICLR 2019) or one of its variants.
+
+    From inputs of 128 x 128 pixels on, the ImageNet stem divides the size by 8 before the first
+    cell.
 
     Args:
         name: ``darts`` or ``darts-s1`` to ``darts-s5``.
@@ -48,7 +52,9 @@ class DartsSpace(Space):
         inputs_per_node: How many edges of a node an architecture keeps.
     """
 
-    inputs_per_node: int | None = _INPUTS
+    inputs_per_node = _INPUTS
+    least: Mapping[str, int] = {"channels": 2}
+    variants = ("darts", PARTIAL)
 
     def __init__(self, name: str) -> None:
         edges: tuple[Edge, ...] = ()
@@ -127,8 +133,7 @@ class DartsSpace(Space):
                 raise SpaceError(f"edge {edge.name!r} is not decided")
             operation = decided[edge.name]
             if operation is not None:
-                real = [name for name in edge.operations if name != "none"]
-                operations[edge.name] = operation if operation != "none" else real[0]
+                operations[edge.name] = operation if operation != "none" else _real(edge)[0]
         return self.from_operations(operations)
 
     def strongest(
@@ -225,117 +230,19 @@ class DartsSpace(Space):
 
     # -- networks ---------------------------------------------------------------------------
 
-    def build(
-        self,
-        choose: Choose,
-        input_shape: InputShape = (3, 32, 32),
-        num_classes: int = 10,
-        **scale: Any,
-    ) -> nn.Module:
-        """Build a network: the only definition there is, for discrete ones and supernets.
-
-        Args:
-            choose: ``Fixed(operations)`` or ``Mixed()``.
-            input_shape: Channels, height, width; from 128 x 128 pixels on, the ImageNet stem
-                divides the size by 8 before the first cell.
-            num_classes: Number of logits.
-            **scale: ``channels``, ``layers``, ``auxiliary``.
-
-        Raises:
-            SpaceError: An argument is unknown or out of range.
-        """
+    def _parts(self) -> tuple[Callable[..., nn.Module], Build]:
         from search_spaces.darts.network import DartsNetwork
         from search_spaces.darts.operations import build_operation
 
-        settings = read_scale(self.scale, scale, _LEAST)
-        check_input(input_shape, num_classes)
-        return DartsNetwork(
-            choose.names(self.edges),
-            input_shape,
-            num_classes,
-            channels=settings["channels"],
-            layers=settings["layers"],
-            auxiliary=bool(settings["auxiliary"]),
-            search=choose.search,
-            build=choose.build(build_operation),
-        )
+        return DartsNetwork, build_operation
 
-    def network(
-        self,
-        architecture: Architecture,
-        input_shape: InputShape = (3, 32, 32),
-        num_classes: int = 10,
-        **scale: Any,
-    ) -> nn.Module:
-        """Build the network of one architecture for training on its own; see ``build``."""
-        from search_spaces.choose import Fixed
+    def _cost(self, architecture: Architecture, skeleton: Skeleton) -> Cost:
+        return network_cost(self.operations(architecture), skeleton)
 
-        return self.build(Fixed(self.operations(architecture)), input_shape, num_classes, **scale)
-
-    def cost(
-        self,
-        architecture: Architecture,
-        input_shape: InputShape = (3, 32, 32),
-        num_classes: int = 10,
-        **scale: Any,
-    ) -> Cost:
-        """Count parameters (without auxiliary head) and multiply-accumulates by arithmetic.
-
-        Raises:
-            SpaceError: An argument is unknown or out of range.
-        """
-        settings = read_scale(self.scale, scale, _LEAST)
-        check_input(input_shape, num_classes)
-        return network_cost(
-            self.operations(architecture),
-            input_shape,
-            num_classes,
-            channels=settings["channels"],
-            layers=settings["layers"],
-        )
-
-    def supernet(
-        self,
-        input_shape: InputShape = (3, 32, 32),
-        num_classes: int = 10,
-        *,
-        variant: str = "darts",
-        partial: int = 4,
-        fast: bool = True,
-        **scale: Any,
-    ) -> Supernet:
-        """Build the supernet.
-
-        Args:
-            input_shape: Channels, height, width.
-            num_classes: Number of logits.
-            variant: ``darts``, or ``pc-darts`` for partial channels and edge weights.
-            partial: K of PC-DARTS: operations see 1/K of the channels.
-            fast: Lay it out for the machine; the plain form computes the same.
-            **scale: ``channels``, ``layers``.
-
-        Raises:
-            SpaceError: An argument is unknown or out of range.
-        """
-        from search_spaces.plain import PlainSupernet
-
-        if variant not in ("darts", "pc-darts") or partial < 1:
-            raise SpaceError(
-                f"no supernet variant {variant!r} with partial={partial}",
-                "expected darts or pc-darts, and partial >= 1",
-            )
-        settings = read_scale(self.supernet_scale, scale, _LEAST)
-        check_input(input_shape, num_classes)
-        divisor = partial if variant == "pc-darts" else 1
-
-        def build(choose: Choose) -> nn.Module:
-            return self.build(choose, input_shape, num_classes, **settings)
-
-        if not fast:
-            return PlainSupernet(build, self.edges, partial=divisor)
+    def _fast_supernet(self, build: Callable[[Choose], nn.Module], partial: int) -> Supernet:
         from search_spaces.darts.fast import FastDartsSupernet
 
-        return FastDartsSupernet(build, self.edges, partial=divisor)
+        return FastDartsSupernet(build, self.edges, partial=partial)
 
 
 def _choices(edges: Sequence[Edge]) -> tuple[Subset, ...]:

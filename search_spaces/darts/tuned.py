@@ -26,6 +26,7 @@ from search_spaces.darts.merged import leave_merged
 from search_spaces.darts.tuned_backward import Backward
 from search_spaces.darts.tuned_state import Branch, Shared, Sources, State, blocks, is_phased
 from search_spaces.fastops import Fold
+from search_spaces.layers import average_pool
 from search_spaces.normalise import centre_, normalise_
 
 __all__ = ["leave_tuned"]
@@ -35,16 +36,9 @@ _SMALL = 1 << 15
 
 
 def leave_tuned(h: Tensor, gains: Tensor, spec: Leaving, weights: Sequence[Tensor]) -> Tensor:
-    """Compute what each edge that leaves a state contributes to its target.
+    """Map a state ``(N, H, W, C)`` to contributions ``(E, N, H', W', C)``.
 
-    Args:
-        h: The state ``(N, H, W, C)``.
-        gains: Mixture weights in the order of ``spec``.
-        spec: The operations.
-        weights: Their weights in the order of ``spec``.
-
-    Returns:
-        Contributions ``(E, N, H', W', C)``.
+    For the arguments see `search_spaces.leaving.Leave`.
     """
     if not torch.is_grad_enabled():
         with torch.autocast("cpu", enabled=False):
@@ -188,7 +182,7 @@ def _share(x: Tensor, gains: Tensor, spec: Leaving) -> Shared | None:
         y, indices = torch.ops.aten.max_pool2d_with_indices(x, [3, 3], [spec.stride] * 2, [1, 1])
         values.append(y)
     if spec.avg_pool:
-        values.append(functional.avg_pool2d(x, 3, spec.stride, 1, count_include_pad=False))
+        values.append(average_pool(x, spec.stride))
     normalised = len(values)
     if len(members) > normalised:
         values.append(x)

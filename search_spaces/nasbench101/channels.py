@@ -1,10 +1,13 @@
-"""How the channels of a NAS-Bench-101 cell are shared among its vertices; no torch here."""
+"""Channels of a NAS-Bench-101 network, and of each vertex of its cells; no torch here."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["vertex_channels"]
+__all__ = ["STACKS", "vertex_channels"]
+
+STACKS = 3
+"""Stacks of equal resolution; each has twice the channels of the one before."""
 
 
 def vertex_channels(matrix: Sequence[Sequence[int]], inputs: int, outputs: int) -> list[int]:

@@ -4,44 +4,29 @@ from __future__ import annotations
 
 from typing import Final
 
-from search_spaces.costs import Cost, Size, conv, halve
+from search_spaces.costs import Cost, Size, conv, halve, linear
 from search_spaces.nasbench101.cell import Cell
-from search_spaces.nasbench101.channels import vertex_channels
+from search_spaces.nasbench101.channels import STACKS, vertex_channels
+from search_spaces.scale import Skeleton
 
 __all__ = ["network_cost"]
 
-_STACKS: Final = 3
 _KERNELS: Final = {0: 3, 1: 1}
 
 
-def network_cost(
-    cell: Cell,
-    input_shape: tuple[int, int, int],
-    num_classes: int,
-    *,
-    channels: int,
-    layers: int,
-) -> Cost:
-    """Count a ``NasBench101Network``.
-
-    Args:
-        cell: The cell.
-        input_shape: Channels, height, width.
-        num_classes: Number of logits.
-        channels: Channels of stem and first stack.
-        layers: Cells per stack.
-    """
-    size: Size = (input_shape[1], input_shape[2])
-    total = conv(input_shape[0], channels, 3, size)
+def network_cost(cell: Cell, skeleton: Skeleton) -> Cost:
+    """Count a ``NasBench101Network``."""
+    size, channels = skeleton.size, skeleton.channels
+    total = conv(skeleton.input_shape[0], channels, 3, size)
     inputs = channels
-    for stack in range(_STACKS):
+    for stack in range(STACKS):
         if stack:
             size = halve(size)
             channels *= 2
         total += _cell_cost(cell, inputs, channels, size)
-        total += _cell_cost(cell, channels, channels, size) * (layers - 1)
+        total += _cell_cost(cell, channels, channels, size) * (skeleton.layers - 1)
         inputs = channels
-    return total + Cost((channels + 1) * num_classes, channels * num_classes)
+    return total + linear(channels, skeleton.num_classes)
 
 
 def _cell_cost(cell: Cell, inputs: int, outputs: int, size: Size) -> Cost:

@@ -7,13 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from search_spaces.layers import DropPath, set_drop_path
-from search_spaces.nasbench101.channels import vertex_channels
+from search_spaces.layers import DropPath
+from search_spaces.nasbench101.channels import STACKS, vertex_channels
+from search_spaces.networks import CellNetwork
 
-__all__ = ["STACKS", "NasBench101Network"]
-
-STACKS = 3
-"""Stacks of equal resolution; each has twice the channels of the one before."""
+__all__ = ["NasBench101Network"]
 
 
 class ConvNormReLU(nn.Module):
@@ -102,7 +100,7 @@ class GraphCell(nn.Module):
         return y
 
 
-class NasBench101Network(nn.Module):
+class NasBench101Network(CellNetwork):
     """Stem, three stacks of cells with 2x2 max-pooling between, classifier (section 2).
 
     Args:
@@ -127,15 +125,16 @@ class NasBench101Network(nn.Module):
         channels: int,
         layers: int,
     ) -> None:
-        super().__init__()
-        self.arguments: dict[str, object] = {
-            "matrix": [list(row) for row in matrix],
-            "operations": list(operations),
-            "input_shape": tuple(input_shape),
-            "num_classes": num_classes,
-            "channels": channels,
-            "layers": layers,
-        }
+        super().__init__(
+            {
+                "matrix": [list(row) for row in matrix],
+                "operations": list(operations),
+                "input_shape": tuple(input_shape),
+                "num_classes": num_classes,
+                "channels": channels,
+                "layers": layers,
+            }
+        )
         self.stem = ConvNormReLU(input_shape[0], channels, 3)
         self.blocks = nn.ModuleList()
         inputs = channels
@@ -155,11 +154,3 @@ class NasBench101Network(nn.Module):
             x = block(x)
         logits: Tensor = self.classifier(x.mean((2, 3)))
         return logits
-
-    def set_drop_path(self, p: float) -> None:
-        """Drop inner vertices for a sample with probability ``p``, in train mode.
-
-        Raises:
-            ValueError: ``p`` is not in [0, 1).
-        """
-        set_drop_path(self, p)

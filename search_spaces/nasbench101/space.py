@@ -17,7 +17,6 @@ import numpy as np
 from nas.core.architecture import Architecture
 from nas.core.choices import Categorical, Subset
 from nas.core.errors import SpaceError
-from nas.core.space import Space
 from nas.core.tree import ChoiceTree
 from search_spaces.costs import Cost
 from search_spaces.nasbench101.cell import (
@@ -34,7 +33,8 @@ from search_spaces.nasbench101.cell import (
     neighbor_codes,
 )
 from search_spaces.nasbench101.costs import network_cost
-from search_spaces.scale import InputShape, check_input, read_scale
+from search_spaces.scale import Skeleton
+from search_spaces.stacked import StackedSpace
 
 if TYPE_CHECKING:
     from torch import nn
@@ -60,12 +60,14 @@ _MEMBERS: Final = {
 }
 
 
-class NasBench101Space(Space):
+class NasBench101Space(StackedSpace):
     """NAS-Bench-101 (Ying et al., ICML 2019): 423,624 distinct cells.
 
     An assignment is a member if its edges join input and output. Vertices that lie on no such path
     are not built, so many assignments are the same network: `canonical` and `hash` say which.
     """
+
+    least: Mapping[str, int] = {"channels": LEAST_CHANNELS}
 
     def __init__(self, name: str = "nasbench101") -> None:
         edges = Subset(_CHOICE, _NAMES, smallest=1, largest=LARGEST_EDGES)
@@ -81,11 +83,6 @@ class NasBench101Space(Space):
     def scale(self) -> Mapping[str, Any]:
         """Defaults of ``network``: the benchmark's; layers are cells a stack, of three stacks."""
         return {"channels": 128, "layers": 3}
-
-    @property
-    def least(self) -> Mapping[str, int]:
-        """The smallest values of `scale` that can be built."""
-        return {"channels": LEAST_CHANNELS}
 
     @cached_property
     def members(self) -> Mapping[str, Architecture]:
@@ -193,59 +190,21 @@ class NasBench101Space(Space):
 
     # -- networks -------------------------------------------------------------------------------
 
-    def network(
-        self,
-        architecture: Architecture,
-        input_shape: InputShape = (3, 32, 32),
-        num_classes: int = 10,
-        **scale: Any,
-    ) -> nn.Module:
-        """Build the benchmark's network around the cell.
-
-        Args:
-            architecture: A member.
-            input_shape: Channels, height, width.
-            num_classes: Number of logits.
-            **scale: ``channels`` of the first stack, ``layers`` cells a stack.
-
-        Raises:
-            SpaceError: An argument is unknown or out of range.
-        """
+    def _network(self, architecture: Architecture, skeleton: Skeleton) -> nn.Module:
         from search_spaces.nasbench101.network import NasBench101Network
 
-        settings = read_scale(self.scale, scale, self.least)
-        check_input(input_shape, num_classes)
         cell = self.cell(architecture)
         return NasBench101Network(
             cell.matrix,
             [OPERATIONS[number] for number in cell.ops],
-            input_shape,
-            num_classes,
-            channels=settings["channels"],
-            layers=settings["layers"],
+            skeleton.input_shape,
+            skeleton.num_classes,
+            channels=skeleton.channels,
+            layers=skeleton.layers,
         )
 
-    def cost(
-        self,
-        architecture: Architecture,
-        input_shape: InputShape = (3, 32, 32),
-        num_classes: int = 10,
-        **scale: Any,
-    ) -> Cost:
-        """Count parameters and multiply-accumulates by arithmetic.
-
-        Raises:
-            SpaceError: An argument is unknown or out of range.
-        """
-        settings = read_scale(self.scale, scale, self.least)
-        check_input(input_shape, num_classes)
-        return network_cost(
-            self.cell(architecture),
-            input_shape,
-            num_classes,
-            channels=settings["channels"],
-            layers=settings["layers"],
-        )
+    def _cost(self, architecture: Architecture, skeleton: Skeleton) -> Cost:
+        return network_cost(self.cell(architecture), skeleton)
 
 
 def _mask(choices: Mapping[str, Any]) -> int:

@@ -4,34 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from search_spaces.costs import Cost, Size, conv, halve
+from search_spaces.costs import Cost, conv, halve, linear
+from search_spaces.nasbench201.plan import STAGES
+from search_spaces.scale import Skeleton
 
 __all__ = ["network_cost"]
 
-_STAGES = 3
 _KERNELS = {"nor_conv_1x1": 1, "nor_conv_3x3": 3}
 
 
-def network_cost(
-    operations: Mapping[str, str],
-    input_shape: tuple[int, int, int],
-    num_classes: int,
-    *,
-    channels: int,
-    layers: int,
-) -> Cost:
-    """Count a ``NasBench201Network`` in evaluation form.
-
-    Args:
-        operations: Edge name to operation.
-        input_shape: Channels, height, width.
-        num_classes: Number of logits.
-        channels: Channels of the first stage.
-        layers: Cells per stage.
-    """
-    size: Size = (input_shape[1], input_shape[2])
-    total = conv(input_shape[0], channels, 3, size)
-    for stage in range(_STAGES):
+def network_cost(operations: Mapping[str, str], skeleton: Skeleton) -> Cost:
+    """Count a ``NasBench201Network`` in evaluation form without auxiliary head."""
+    size, channels = skeleton.size, skeleton.channels
+    total = conv(skeleton.input_shape[0], channels, 3, size)
+    for stage in range(STAGES):
         if stage:
             size = halve(size)
             total += conv(channels, 2 * channels, 3, size)
@@ -40,5 +26,5 @@ def network_cost(
             channels *= 2
         for name in operations.values():
             if name in _KERNELS:
-                total += conv(channels, channels, _KERNELS[name], size) * layers
-    return total + Cost(2 * channels + (channels + 1) * num_classes, channels * num_classes)
+                total += conv(channels, channels, _KERNELS[name], size) * skeleton.layers
+    return total + Cost(2 * channels) + linear(channels, skeleton.num_classes)

@@ -1,78 +1,51 @@
 """The fast supernet of the NAS-Bench-201 space.
 
-It holds the same modules as the plain supernet, under the same names, and uses them as storage for
-weights. Its cells consist of dense convolutions, which merge over edges on every machine, so there
-is one layout only.
+Its cells consist of dense convolutions, which merge over edges on every machine, so there is one
+layout only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from search_spaces.choose import Choose, Mixed, MixedEdge
+from search_spaces.choose import Choose
 from search_spaces.edges import Edge
+from search_spaces.fast import FastSupernet
 from search_spaces.fast_nodes import FastNodes
 from search_spaces.gains import Gains
 from search_spaces.lanes import each
 from search_spaces.layers import CellNodes
-from search_spaces.nasbench201.leaving import leave, plan_leaving
+from search_spaces.nasbench201.leaving import OPERATIONS, leave, plan_leaving
 from search_spaces.nasbench201.network import NasBench201Network
-from search_spaces.supernet import Forward, Mixture, Supernet
+from search_spaces.supernet import Mixture
 
 __all__ = ["FastNasBench201Supernet"]
 
 
-class FastNasBench201Supernet(Supernet):
-    """A supernet of NAS-Bench-201 that computes the same as the plain one, faster.
-
-    Gradients are those of the plain supernet, to any order. A given mixture that requires no
-    gradient has the operations whose weight is zero skipped (on CPUs): their weights then get no
-    gradient at all where the plain supernet gives zeros.
+class FastNasBench201Supernet(FastSupernet):
+    """The fast supernet of NAS-Bench-201.
 
     Args:
         build: Makes the network for a ``Choose``: ``space.build`` with everything else given.
         edges: The space's edges.
-
-    Attributes:
-        network: The network whose weights are used; state dicts equal those of the plain
-            supernet.
     """
 
+    network: NasBench201Network
+
     def __init__(self, build: Callable[[Choose], nn.Module], edges: Sequence[Edge]) -> None:
-        super().__init__(edges)
-        network = build(Mixed())
-        assert isinstance(network, NasBench201Network)
-        self.network = network
+        super().__init__(build, edges)
         self._fast_nodes = [
-            FastNodes(block, 1, plan_leaving) if isinstance(block, CellNodes) else None
-            for block in network.blocks
+            FastNodes(block, 1, OPERATIONS, plan_leaving) if isinstance(block, CellNodes) else None
+            for block in self.network.blocks
         ]
 
-    def logits(self, x: Tensor, mixture: Mixture) -> Tensor:
-        """Compute logits ``(B, classes)`` of images ``(B, C, H, W)`` under a mixture."""
-        return self._lanes(x, [mixture])[0]
-
-    def forget(self, edge: Edge, keep: str | None) -> None:
-        """Free the weights of an edge's operations, except the one to keep, if any."""
-        for module in self.network.modules():
-            if isinstance(module, MixedEdge) and module.edge == edge:
-                module.forget(keep)
-        for nodes in self._fast_nodes:
-            if nodes is not None:
-                nodes.refresh()
-
-    def _compare(
-        self, x: Tensor, variants: Mapping[str, Mixture], forward: Forward | None
-    ) -> dict[str, Tensor]:
-        if forward is not None or not variants:
-            return super()._compare(x, variants, forward)
-        return dict(zip(variants, self._lanes(x, list(variants.values())), strict=True))
+    def _nodes_of_cells(self) -> list[FastNodes]:
+        return [nodes for nodes in self._fast_nodes if nodes is not None]
 
     def _lanes(self, x: Tensor, mixtures: Sequence[Mixture]) -> list[Tensor]:
-        """Compute logits under several mixtures, what they share once."""
         gains = Gains(mixtures)
         network = self.network
         x = network.stem_norm(network.stem(x))

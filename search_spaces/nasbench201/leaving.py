@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from search_spaces.choose import MixedEdge
-from search_spaces.fast_nodes import Plan
 from search_spaces.layers import average_pool
+from search_spaces.leaving import Live
 from search_spaces.normalise import normalise
 
-__all__ = ["Leaving", "leave", "plan_leaving"]
+__all__ = ["OPERATIONS", "Leaving", "leave", "plan_leaving"]
 
-_OPERATIONS = ("nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3", "skip_connect")
+OPERATIONS = ("nor_conv_3x3", "nor_conv_1x1", "avg_pool_3x3", "skip_connect")
+"""Operations that contribute to a node, in the order of gains."""
 
 
 @dataclass(frozen=True)
@@ -41,56 +41,18 @@ class Leaving:
     skip: tuple[int, ...]
 
 
-def plan_leaving(
-    modules: Sequence[MixedEdge], columns: int, without: Collection[tuple[int, int]] = ()
-) -> Plan | None:
-    """Collect what leaves a state.
-
-    Args:
-        modules: The edges that leave it.
-        columns: Number of columns of the mixture table.
-        without: Row and column of operations to leave out.
-
-    Returns:
-        What to compute; None if nothing is left.
-    """
-    nodes: list[int] = []
-    found: dict[str, list[tuple[int, int, nn.Module]]] = {name: [] for name in _OPERATIONS}
-    for module in modules:
-        edge = module.edge
-        live = [
-            (edge.row * columns + column, name)
-            for column, name in enumerate(edge.operations)
-            if name in found and name in module.operations and (edge.row, column) not in without
-        ]
-        for place, name in live:
-            found[name].append((len(nodes), place, module.operations[name]))
-        if live:
-            nodes.append(edge.node)
-    if not nodes:
-        return None
-    spec = Leaving(len(nodes), *(tuple(p for p, _, _ in found[name]) for name in _OPERATIONS))
-    places = tuple(place for name in _OPERATIONS for _, place, _ in found[name])
-    layers = [
-        module.get_submodule("conv") for name in _OPERATIONS[:2] for _, _, module in found[name]
-    ]
-    return Plan(spec, tuple(nodes), places, tuple(layers))
+def plan_leaving(live: Live) -> tuple[Leaving, list[nn.Module]]:
+    """Lay out what leaves a state: a `search_spaces.leaving.PlanLeaving`."""
+    spec = Leaving(live.edges, *(live.positions[name] for name in OPERATIONS))
+    convolutions = [module for name in OPERATIONS[:2] for module in live.modules[name]]
+    return spec, [module.get_submodule("conv") for module in convolutions]
 
 
 def leave(h: Tensor, gains: Tensor, spec: Leaving, weights: Sequence[Tensor]) -> Tensor:
-    """Compute what each edge that leaves a state contributes to its target.
+    """Map a state ``(N, H, W, C)`` to contributions ``(E, N, H, W, C)``.
 
     One ReLU, one convolution and one batch normalisation of each kind for all edges; the gains
-    are the scales of the normalisations.
-
-    Args:
-        h: The state ``(N, H, W, C)``.
-        gains: Mixture weights in the order of ``spec``.
-        spec: The operations.
-        weights: Their weights in the order of ``spec``.
-
-    Returns:
-        Contributions ``(E, N, H, W, C)``.
+    are the scales of the normalisations. For the arguments see `search_spaces.leaving.Leave`.
     """
     wide, narrow, pool, skip = torch.split(
         gains, [len(spec.wide), len(spec.narrow), len(spec.pool), len(spec.skip)]

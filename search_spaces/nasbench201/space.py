@@ -6,7 +6,7 @@ Each edge is one categorical choice, ``cell/2<-1``.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -16,17 +16,19 @@ import networkx as nx
 from nas.core.architecture import Architecture
 from nas.core.choices import Categorical
 from nas.core.errors import SpaceError
-from nas.core.space import Space
 from nas.core.tree import ChoiceTree
 from search_spaces.costs import Cost
 from search_spaces.edges import Edge, cell_edges, edge_name
 from search_spaces.nasbench201.costs import network_cost
-from search_spaces.scale import InputShape, check_input, read_scale
+from search_spaces.nasbench201.plan import NODES
+from search_spaces.scale import Skeleton
+from search_spaces.stacked import EdgeSpace
 
 if TYPE_CHECKING:
     from torch import nn
 
     from search_spaces.choose import Choose
+    from search_spaces.layers import Build
     from search_spaces.supernet import Supernet
 
 __all__ = ["OPERATIONS", "NasBench201Space", "nasbench201"]
@@ -35,7 +37,6 @@ OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_
 """Candidates of every edge, in the benchmark's order."""
 
 _GROUP = "cell"
-_NODES = (1, 2, 3)
 _HINT = "expected |op~0|+|op~0|op~1|+|op~0|op~1|op~2|"
 
 _MEMBERS = {
@@ -56,7 +57,7 @@ _MEMBERS = {
 }
 
 
-class NasBench201Space(Space):
+class NasBench201Space(EdgeSpace):
     """NAS-Bench-201 (Dong and Yang, ICLR 2020).
 
     Attributes:
@@ -64,11 +65,13 @@ class NasBench201Space(Space):
         inputs_per_node: None: a supernet's topology is not decided, every edge stays.
     """
 
-    inputs_per_node: int | None = None
+    inputs_per_node = None
+    least: Mapping[str, int] = {}
+    variants = ("darts",)
 
     def __init__(self, name: str = "nasbench201") -> None:
         self.edges: tuple[Edge, ...] = cell_edges(
-            _GROUP, _NODES, lambda node: node, lambda row: OPERATIONS
+            _GROUP, NODES, lambda node: node, lambda row: OPERATIONS
         )
         choices = tuple(Categorical(edge.name, edge.operations) for edge in self.edges)
         super().__init__(name, ChoiceTree(choices))
@@ -143,13 +146,13 @@ class NasBench201Space(Space):
         """
         nodes = text.strip().split("+") if len(text) <= 512 else []
         operations = {}
-        for node, part in zip(_NODES, nodes, strict=False):
+        for node, part in zip(NODES, nodes, strict=False):
             for item in part.strip().strip("|").split("|"):
                 match = re.fullmatch(r"(\w+)~([0-9])", item.strip(), re.ASCII)
                 if match is None:
                     raise SpaceError(f"not an operation with its source: {item[:40]!r}", _HINT)
                 operations[edge_name(_GROUP, node, int(match[2]))] = match[1]
-        items = text.count("~") if len(nodes) == len(_NODES) else 0
+        items = text.count("~") if len(nodes) == len(NODES) else 0
         if items != len(self.edges) or set(operations) != {edge.name for edge in self.edges}:
             raise SpaceError("the text does not give each of six edges one operation", _HINT)
         return self.from_operations(operations)
@@ -158,7 +161,7 @@ class NasBench201Space(Space):
         """Write an architecture in the benchmark's notation."""
         operations = self.operations(architecture)
         parts = []
-        for node in _NODES:
+        for node in NODES:
             names = (operations[edge_name(_GROUP, node, source)] for source in range(node))
             parts.append("".join(f"|{name}~{source}" for source, name in enumerate(names)) + "|")
         return "+".join(parts)
@@ -199,107 +202,16 @@ class NasBench201Space(Space):
 
     # -- networks ---------------------------------------------------------------------------
 
-    def build(
-        self,
-        choose: Choose,
-        input_shape: InputShape = (3, 32, 32),
-        num_classes: int = 10,
-        **scale: Any,
-    ) -> nn.Module:
-        """Build a network: the only definition there is, for discrete ones and supernets.
-
-        Args:
-            choose: ``Fixed(operations)`` or ``Mixed()``.
-            input_shape: Channels, height, width.
-            num_classes: Number of logits.
-            **scale: ``channels``, ``layers``, ``auxiliary``.
-
-        Raises:
-            SpaceError: An argument is unknown or out of range.
-        """
+    def _parts(self) -> tuple[Callable[..., nn.Module], Build]:
         from search_spaces.nasbench201.network import NasBench201Network
         from search_spaces.nasbench201.operations import build_operation
 
-        settings = read_scale(self.scale, scale, {})
-        check_input(input_shape, num_classes)
-        return NasBench201Network(
-            choose.names(self.edges),
-            input_shape,
-            num_classes,
-            channels=settings["channels"],
-            layers=settings["layers"],
-            auxiliary=bool(settings["auxiliary"]),
-            search=choose.search,
-            build=choose.build(build_operation),
-        )
+        return NasBench201Network, build_operation
 
-    def network(
-        self,
-        architecture: Architecture,
-        input_shape: InputShape = (3, 32, 32),
-        num_classes: int = 10,
-        **scale: Any,
-    ) -> nn.Module:
-        """Build the network of one architecture for training on its own; see ``build``."""
-        from search_spaces.choose import Fixed
+    def _cost(self, architecture: Architecture, skeleton: Skeleton) -> Cost:
+        return network_cost(self.operations(architecture), skeleton)
 
-        return self.build(Fixed(self.operations(architecture)), input_shape, num_classes, **scale)
-
-    def cost(
-        self,
-        architecture: Architecture,
-        input_shape: InputShape = (3, 32, 32),
-        num_classes: int = 10,
-        **scale: Any,
-    ) -> Cost:
-        """Count parameters and multiply-accumulates by arithmetic.
-
-        Raises:
-            SpaceError: An argument is unknown or out of range.
-        """
-        settings = read_scale(self.scale, scale, {})
-        check_input(input_shape, num_classes)
-        return network_cost(
-            self.operations(architecture),
-            input_shape,
-            num_classes,
-            channels=settings["channels"],
-            layers=settings["layers"],
-        )
-
-    def supernet(
-        self,
-        input_shape: InputShape = (3, 32, 32),
-        num_classes: int = 10,
-        *,
-        variant: str = "darts",
-        fast: bool = True,
-        **scale: Any,
-    ) -> Supernet:
-        """Build the supernet.
-
-        Args:
-            input_shape: Channels, height, width.
-            num_classes: Number of logits.
-            variant: ``darts``; this space has no other.
-            fast: Lay it out for the machine; the plain form computes the same.
-            **scale: ``channels``, ``layers``.
-
-        Raises:
-            SpaceError: An argument is unknown or out of range.
-        """
-        from search_spaces.plain import PlainSupernet
-
-        if variant != "darts":
-            raise SpaceError(f"no supernet variant {variant!r} on {self.name}", "expected darts")
-        settings = read_scale(self.supernet_scale, scale, {})
-        check_input(input_shape, num_classes)
-
-        def build(choose: Choose) -> nn.Module:
-            return self.build(choose, input_shape, num_classes, **settings)
-
-        if not fast:
-            return PlainSupernet(build, self.edges)
+    def _fast_supernet(self, build: Callable[[Choose], nn.Module], partial: int) -> Supernet:
         from search_spaces.nasbench201.fast import FastNasBench201Supernet
 
         return FastNasBench201Supernet(build, self.edges)
@@ -309,7 +221,7 @@ def _expression(operations: Sequence[str]) -> str:
     """What the output node computes, as text; '#' is zero and '0' the cell's input."""
     nodes = ["0"]
     position = 0
-    for node in _NODES:
+    for node in NODES:
         terms = []
         for source in range(node):
             operation, state = operations[position], nodes[source]

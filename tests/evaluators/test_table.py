@@ -16,7 +16,7 @@ import pytest
 from nas.core.architecture import Candidate, Recipe
 from nas.core.config import RunConfig
 from nas.core.errors import CandidateError, ConfigError, DataError, NasError
-from nas.core.objective import METRICS
+from nas.core.metrics import METRICS
 from nas.core.protocols import Context, Evaluator
 from nas.core.work import Evaluate, Spent
 from nas.evaluators import EVALUATORS, looking_up

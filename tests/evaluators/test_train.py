@@ -86,7 +86,7 @@ def test_the_test_split_is_measured_only_when_asked(
         Evaluate(Candidate(CELL), split="test"), Context(seed=3, scratch=tmp_path)
     )
     assert touched == ["digits"]
-    network = build_network(SPACE, Candidate(CELL), data, NETWORK, seed=99)
+    network = build_network(Candidate(CELL), data, NETWORK, seed=99)
     load_weights(network, tmp_path / WEIGHTS)
     assert evaluate(network, data._test, data)["error"] == reply.figures["test_error"]
     assert evaluate(network, data.validation, data)["error"] == reply.figures["error"]
@@ -159,7 +159,7 @@ def test_a_candidate_s_own_recipe_and_scale_go_over_the_run_s() -> None:
 
 
 def test_initial_weights_depend_on_the_seed_alone(data: DataSet) -> None:
-    networks = [build_network(SPACE, Candidate(CELL), data, NETWORK, s) for s in (0, 0, 1)]
+    networks = [build_network(Candidate(CELL), data, NETWORK, s) for s in (0, 0, 1)]
     states = [network.state_dict() for network in networks]
     assert all(torch.equal(tensor, states[1][key]) for key, tensor in states[0].items())
     assert not all(torch.equal(tensor, states[2][key]) for key, tensor in states[0].items())

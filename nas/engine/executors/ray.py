@@ -14,46 +14,23 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Final
 
 from nas.core.errors import ConfigError
 from nas.core.work import Call, Evaluate
-from nas.engine.checkpoints import scratch_folder, seal
-from nas.engine.errors import ClusterError
-from nas.engine.executors.base import Job, Message, Report, Said, Setup, Warned
+from nas.engine.executors.base import Job, Message, Report, Setup, Warned
 from nas.engine.executors.bench import one_line
 from nas.engine.executors.deaths import PATIENCE, died, failure, timed_out
-from nas.engine.executors.parcels import pack, unpack
-from nas.engine.executors.ray_cluster import (
-    Share,
-    alive_nodes,
-    connect,
-    share,
-    signals_as_they_are,
-)
-from nas.engine.executors.ray_worker import (
-    Answer,
-    Desk,
-    Errand,
-    SessionHand,
-    look,
-    perform,
-    ray,
-)
+from nas.engine.executors.ray_cluster import Share, connect, share, signals_as_they_are
+from nas.engine.executors.ray_desk import LOOK, DriverLine
+from nas.engine.executors.ray_files import RunFiles
+from nas.engine.executors.ray_module import ray
+from nas.engine.executors.ray_places import Places
+from nas.engine.executors.ray_worker import Answer, Errand, perform
 from nas.engine.records import dump, load
-
-LOOK: Final = 0.25
-"""Seconds between looks at the desk."""
 
 LOSSES: Final = 5
 """How many nodes may be lost under one work before that is its failure."""
-
-COUNT: Final = 10.0
-"""Seconds between counts of the GPUs there are."""
-
-PROBE: Final = 120.0
-"""Seconds that a node gets to start its first worker."""
 
 
 @dataclass
@@ -67,15 +44,6 @@ class _Open:
     submitted: float = 0.0
     begun: float | None = None
     verdict: str = ""  # why it was ended, if it was
-
-
-@dataclass
-class _Actor:
-    """A session's actor."""
-
-    handle: Any
-    used: float = 0.0
-    busy: bool = False
 
 
 class RayExecutor:
@@ -100,20 +68,15 @@ class RayExecutor:
         self._patience = patience
         self._shared = shared
         self._setup = Setup()
-        self._share = Share(1, 0.0, 1)
         self._run = f"nas-{uuid.uuid4().hex}"
         self._ray: Any = None
         self._task: Any = None
-        self._desk: Any = None
-        self._marker: Path | None = None
+        self._desk = DriverLine(self._run)
+        self._files = RunFiles("", self._run, shared)
+        self._places = Places(workers, 1, Share(1, 0.0, 1), self._tasks)
         self._leave: Callable[[], None] | None = None
         self._open: dict[Any, _Open] = {}  # by reference
-        self._actors: dict[str, _Actor] = {}
-        self._verdicts: dict[int, tuple[int, str]] = {}  # of workers that ended themselves
         self._pending: list[Message] = []
-        self._looked = 0.0
-        self._counted = 0.0
-        self._halted = False
 
     # -- beginning -----------------------------------------------------------------------
 
@@ -128,9 +91,9 @@ class RayExecutor:
         here = len(set(setup.devices)) if gpu else 0
         self._leave = connect(setup.address, self.workers, here, setup.threads)
         self._ray = ray()
-        self._share = share(self.workers, setup.per_device, gpu, setup.threads)
-        if self._share.runnable < self.workers:
-            text = f"the Ray cluster has room for {self._share.runnable} of {self.workers} workers"
+        size = share(self.workers, setup.per_device, gpu, setup.threads)
+        if size.runnable < self.workers:
+            text = f"the Ray cluster has room for {size.runnable} of {self.workers} workers"
             self._pending.append(Warned(f"{text}; the others wait for their turn"))
         # Ray hides all GPUs but those that it gives a worker.
         self._setup = replace(setup, devices=("cuda:0",) if gpu else ("cpu",))
@@ -141,98 +104,23 @@ class RayExecutor:
                 f"evaluator {setup.evaluator!r} cannot be sent to Ray: {one_line(str(error))}",
                 "define it at the top level of a module, or use --executor serial",
             ) from error
-        options = self._options()
-        self._task = self._ray.remote(perform).options(max_retries=0, **options)
-        here_only = self._affinity(self._ray.get_runtime_context().get_node_id())
-        self._desk = (
-            self._ray.remote(Desk)
-            .options(name=self._run, num_cpus=0, max_restarts=-1, scheduling_strategy=here_only)
-            .remote(sent)
-        )
-        self._settle()
-
-    def _options(self) -> dict[str, Any]:
-        taken: dict[str, Any] = {"num_cpus": self._share.threads}
-        if self._share.gpus:
-            taken["num_gpus"] = self._share.gpus
-        return taken
-
-    def _affinity(self, node: str) -> Any:
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-        return NodeAffinitySchedulingStrategy(node, soft=False)
-
-    def _settle(self) -> None:
-        """Find out whether all nodes have our package and share the run's folder."""
-        if self._shared is None and not self._setup.address:
-            self._shared = True  # a cluster of our own is this machine
-        folder = self._setup.checkpoints
-        if folder and not self._shared:
-            self._marker = Path(folder) / f".{self._run}"
-            if self._shared is None:
-                self._marker.touch()
-        if not self._setup.address:
-            return
-        remote = self._ray.remote(look)
-        marker = self._marker.name if self._marker is not None else ""
-        asked = [
-            (
-                node["NodeManagerHostname"],
-                remote.options(
-                    num_cpus=0, max_retries=1, scheduling_strategy=self._affinity(node["NodeID"])
-                ).remote(folder, marker),
-            )
-            for node in alive_nodes()
-        ]
-        seen = [self._seen(name, reference) for name, reference in asked]
-        if self._shared is None:
-            self._shared = all(seen)
-        if self._shared and self._marker is not None:
-            self._marker.unlink(missing_ok=True)
-            self._marker = None
-
-    def _seen(self, name: str, reference: Any) -> bool:
-        import nas
-
-        try:
-            version, shares = self._ray.get(reference, timeout=PROBE)
-        except self._ray.exceptions.NodeDiedError:
-            return True  # it is none of the cluster's any more
-        except Exception as error:
-            reason = one_line(str(error).strip().split("\n")[-1])
-            raise ClusterError(
-                f"node {name!r} of the Ray cluster cannot do our work: {reason}",
-                f"install nas-engine {nas.__version__} and its plug-ins on every node",
-            ) from error
-        if version != nas.__version__:
-            raise ClusterError(
-                f"node {name!r} of the Ray cluster has nas-engine {version}, not {nas.__version__}",
-                "install the same version on every node",
-            )
-        return bool(shares)
+        self._places = Places(self.workers, setup.per_device, size, self._tasks)
+        self._task = self._ray.remote(perform).options(max_retries=0, **self._places.resources)
+        self._desk.open(sent)
+        self._files = RunFiles(setup.checkpoints, self._run, self._shared)
+        self._files.settle(setup.address)
 
     # -- doing ---------------------------------------------------------------------------
 
     def accepts(self, work: Evaluate | Call) -> bool:
         """Whether fewer than `workers` jobs are under way, none of them this session's."""
-        if len(self._open) >= self._room():
+        if len(self._open) >= self._places.room():
             return False
-        actor = self._actors.get(work.session) if isinstance(work, Call) else None
-        return actor is None or not actor.busy
+        return not (isinstance(work, Call) and self._places.busy(work.session))
 
-    def _room(self) -> int:
-        """Jobs that may be under way.
-
-        On CPUs Ray queues what finds no room. GPUs are held by sessions' actors as long as they
-        live, so no job may be queued for one: nobody would let an idle actor go for it.
-        """
-        if not self._share.gpus:
-            return self.workers
-        if time.monotonic() - self._counted > COUNT:  # nodes come and go
-            setup = self._setup
-            self._share = share(self.workers, setup.per_device, True, self._share.threads)
-            self._counted = time.monotonic()
-        return min(self.workers, self._share.runnable)
+    def _tasks(self) -> int:
+        """How many jobs are under way that are no session's."""
+        return sum(isinstance(entry.job.work, Evaluate) for entry in self._open.values())
 
     def submit(self, job: Job) -> None:
         """Hand the job to Ray."""
@@ -245,56 +133,17 @@ class RayExecutor:
             self._run,
             dump(entry.job.to_dict()),
             entry.attempts,
-            self._share.threads,
-            self._marker.name if self._marker is not None else "",
-            self._parcel(entry.job),
+            self._places.threads,
+            self._files.marker,
+            self._files.send(entry.job),
         )
         work = entry.job.work
         if isinstance(work, Call):
-            actor = self._actor(work.session)
-            actor.busy = True
-            entry.ref = actor.handle.perform.remote(errand)
+            entry.ref = self._places.take(work.session).perform.remote(errand)
         else:
-            self._make_room()
+            self._places.make_room()
             entry.ref = self._task.remote(errand)
         self._open[entry.ref] = entry
-
-    def _actor(self, session: str) -> _Actor:
-        actor = self._actors.get(session)
-        if actor is None:
-            self._make_room()
-            # On CPUs, actors would block tasks by merely living; `accepts` counts what runs.
-            options = self._options() if self._share.gpus else {}
-            handle = self._ray.remote(SessionHand).options(max_restarts=0, **options).remote()
-            actor = self._actors[session] = _Actor(handle)
-        return actor
-
-    def _make_room(self) -> None:
-        """Let idle sessions go whose actors hold GPUs that the next job needs."""
-        if not self._share.gpus:
-            return
-        tasks = sum(isinstance(entry.job.work, Evaluate) for entry in self._open.values())
-        idle = sorted((actor.used, name) for name, actor in self._actors.items() if not actor.busy)
-        for _, name in idle:
-            if tasks + len(self._actors) < self._room():
-                return
-            self._dismiss(name)
-
-    def _dismiss(self, session: str) -> None:
-        actor = self._actors.pop(session, None)
-        if actor is not None:
-            with contextlib.suppress(self._ray.exceptions.RayError):
-                self._ray.kill(actor.handle)
-
-    def _parcel(self, job: Job) -> list[Any]:
-        """What a node that does not share the run's folder needs of it."""
-        if self._marker is None:
-            return []
-        folder = self._marker.parent
-        parcel = pack(folder, scratch_folder(folder, job.work))
-        if job.checkpoint is not None and job.calls is None:
-            parcel.update(pack(folder, folder / job.checkpoint.file))
-        return [self._ray.put(parcel)] if parcel else []
 
     # -- hearing -------------------------------------------------------------------------
 
@@ -315,7 +164,7 @@ class RayExecutor:
             if answer is not None:
                 said = said or answer.said
                 told.append(self._report(entry, answer))
-        if said or (self._open and time.monotonic() - self._looked > LOOK):
+        if said or (self._open and self._desk.due):
             messages += self._look()
         self._end_overdue()
         if not ready and not self._open and not messages:
@@ -335,9 +184,8 @@ class RayExecutor:
         """The answer, or None after a death, of which `told` then says what became."""
         errors = self._ray.exceptions
         work = entry.job.work
-        actor = self._actors.get(work.session) if isinstance(work, Call) else None
-        if actor is not None:
-            actor.busy, actor.used = False, time.monotonic()
+        if isinstance(work, Call):
+            self._places.rest(work.session)
         try:
             answer: Answer = self._ray.get(entry.ref)
             return answer
@@ -348,7 +196,7 @@ class RayExecutor:
             told.append(_fatal(entry.job, f"Ray cannot place the work: {one_line(str(error))}"))
         except errors.RayError as error:
             if isinstance(work, Call):
-                self._dismiss(work.session)
+                self._places.dismiss(work.session)
             told += self._look()  # it may have said why it ends itself
             told += self._bury(entry, error)
         return None
@@ -359,22 +207,20 @@ class RayExecutor:
             message, hint = answer.broken
             return Report(job.id, "fatal", error=message, hint=hint, kind="PluginError")
         report = Report.from_dict(load(answer.report))
-        if self._marker is not None and answer.parcel:
-            folder = self._marker.parent
-            unpack(folder, answer.parcel)
-            kept = report.checkpoint
-            if kept is not None and seal(folder / kept.file) != (kept.size, kept.crc):
-                message = f"checkpoint {kept.file} came from Ray damaged"
-                return Report(job.id, "fatal", error=message, hint="resume the run", kind="")
+        kept = report.checkpoint
+        if not self._files.keep(answer.parcel, kept):
+            name = "" if kept is None else kept.file
+            message = f"checkpoint {name} came from Ray damaged"
+            return Report(job.id, "fatal", error=message, hint="resume the run", kind="")
         return report
 
     def _bury(self, entry: _Open, error: Exception) -> list[Message]:
         """A worker died: try its job again, or report that it cannot be done."""
         job = entry.job
         seconds = time.monotonic() - (entry.begun or entry.submitted)
-        attempt, verdict = self._verdicts.pop(job.id, (0, ""))
-        if entry.verdict or (verdict and attempt == entry.attempts):
-            return [failure(job, entry.verdict or verdict, seconds)]
+        verdict = entry.verdict or self._desk.verdict(job.id, entry.attempts)
+        if verdict:
+            return [failure(job, verdict, seconds)]
         how = _describe(error, self._ray.exceptions)
         if _lost_node(error, self._ray.exceptions):
             entry.losses += 1
@@ -391,20 +237,12 @@ class RayExecutor:
 
     def _look(self) -> list[Message]:
         """Take what lies on the desk."""
-        self._looked = time.monotonic()
-        if self._halted:
-            self._desk.halt.remote()  # again and again: the desk may have been restarted
-        try:
-            said, begun, verdicts = self._ray.get(self._desk.take.remote(), timeout=5.0)
-        except self._ray.exceptions.RayError:
-            return []  # it is being restarted
+        said, begun = self._desk.take()
         now = time.monotonic()
         for entry in self._open.values():
-            number = entry.job.id
-            if begun.get(number) == entry.attempts:
+            if begun.get(entry.job.id) == entry.attempts:
                 entry.begun = now
-        self._verdicts.update(verdicts)
-        return [Said(number, topic, load(payload)) for number, topic, payload in said]
+        return list(said)
 
     def _end_overdue(self) -> None:
         limit = self._setup.timeout
@@ -422,7 +260,7 @@ class RayExecutor:
         """End the worker that does the job, whatever it is doing."""
         work = entry.job.work
         if isinstance(work, Call):
-            self._dismiss(work.session)
+            self._places.dismiss(work.session)
             return
         with contextlib.suppress(self._ray.exceptions.RayError, ValueError):
             self._ray.cancel(entry.ref, force=True)
@@ -431,27 +269,21 @@ class RayExecutor:
 
     def halt(self) -> None:
         """Make `should_stop` true in every worker."""
-        self._halted = True
-        if self._desk is not None:
-            self._desk.halt.remote()
+        self._desk.halt()
 
     def close(self, *, kill: bool = False) -> None:
         """Let all workers go; a cluster of our own goes with them."""
         leave, self._leave = self._leave, None
-        if self._marker is not None:
-            self._marker.unlink(missing_ok=True)
+        self._files.close()
         if leave is None or self._ray is None:
             return
         if self._ray.is_initialized():
             for entry in self._open.values():
                 self._cancel(entry)
-            for session in list(self._actors):
-                self._dismiss(session)
-            if self._desk is not None:
-                with contextlib.suppress(self._ray.exceptions.RayError):
-                    self._ray.kill(self._desk)
+            self._places.close()
+        self._desk.close()
         self._open.clear()
-        self._desk = self._task = None
+        self._task = None
         leave()
 
 

@@ -18,12 +18,16 @@ from typing import Any, Final
 from nas.core.errors import ConfigError, NasError
 from nas.engine.errors import ClusterError
 from nas.engine.executors.bench import one_line
-from nas.engine.executors.ray_worker import ray
+from nas.engine.executors.ray_module import on_node, ray
+from nas.engine.executors.ray_worker import look
 from nas.engine.executors.threads import VARIABLES, fair_share
 
 INSTALL: Final = "pip install 'nas-engine[ray]'"
 ANSWER: Final = 5.0
 """Seconds that something at the address gets to answer."""
+
+PROBE: Final = 120.0
+"""Seconds that a node gets to start its first worker."""
 
 OBJECTS: Final = 128 * 2**20
 """Bytes of the object store of a cluster of our own, through which only small things go."""
@@ -188,6 +192,50 @@ def _leave() -> None:
 def alive_nodes() -> list[Mapping[str, Any]]:
     """The cluster's nodes that live."""
     return [node for node in ray().nodes() if node["Alive"]]
+
+
+def ask_nodes(checkpoints: str, marker: str) -> bool:
+    """See that every node can do our work; whether all of them share the run's folder.
+
+    Args:
+        checkpoints: The folder; empty if nothing is kept in it.
+        marker: Name of the file by which a node sees that it is the same one.
+
+    Raises:
+        ClusterError: A node cannot start a worker, or has another version of the package.
+    """
+    remote = ray().remote(look)
+    asked = [
+        (
+            node["NodeManagerHostname"],
+            remote.options(
+                num_cpus=0, max_retries=1, scheduling_strategy=on_node(node["NodeID"])
+            ).remote(checkpoints, marker),
+        )
+        for node in alive_nodes()
+    ]
+    return all([_seen(name, reference) for name, reference in asked])  # each is heard
+
+
+def _seen(name: str, reference: Any) -> bool:
+    import nas
+
+    try:
+        version, shares = ray().get(reference, timeout=PROBE)
+    except ray().exceptions.NodeDiedError:
+        return True  # it is none of the cluster's any more
+    except Exception as error:
+        reason = one_line(str(error).strip().split("\n")[-1])
+        raise ClusterError(
+            f"node {name!r} of the Ray cluster cannot do our work: {reason}",
+            f"install nas-engine {nas.__version__} and its plug-ins on every node",
+        ) from error
+    if version != nas.__version__:
+        raise ClusterError(
+            f"node {name!r} of the Ray cluster has nas-engine {version}, not {nas.__version__}",
+            "install the same version on every node",
+        )
+    return bool(shares)
 
 
 def share(workers: int, per_device: int, gpu: bool, threads: int | None) -> Share:
