@@ -22,7 +22,7 @@ from nas.engine.assemble import assemble
 from nas.engine.deliver import deliver
 from nas.engine.events import Event, Listener, Notice
 from nas.engine.loop import Conversation, Stage
-from nas.engine.placement import check_executor
+from nas.engine.placement import check_executor, in_process
 from nas.engine.records import Entry
 from nas.engine.resolve import check_out, resolve
 from nas.engine.run import Plan, Run, read_config
@@ -80,7 +80,7 @@ def search(
         if asked.get("executor") is None:
             several = (asked.get("workers") or 1) > 1
             asked["executor"] = "processes" if several else "serial"
-        if asked["executor"] == "serial":
+        if in_process(asked["executor"]):
             asked["workers"] = 1
         config = resolve({**asked, "preset": scale}, function=function)
     elif asked or objectives is not None or scale is not None:

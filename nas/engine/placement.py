@@ -7,17 +7,22 @@ from typing import Any
 
 from nas.core.config import RunConfig, merge
 from nas.core.errors import ConfigError, UnsupportedError
-from nas.engine.executors import EXECUTORS
+from nas.engine.executors import EXECUTORS, Executor
+
+
+def in_process(executor: Any) -> bool:
+    """Whether the executor of that name works in the caller's process; False for an unknown one."""
+    return executor in EXECUTORS and _says(EXECUTORS.get(executor), "in_process")
 
 
 def allow_sharing(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """A preset's values under those that were given.
 
-    Where a preset chose the number of workers, it is not held against a person's choice: with the
-    executor `serial` there is one, and on a CUDA device that was asked for they share it.
+    Where a preset chose the number of workers, it is not held against a person's choice: an
+    executor in this process has one, and on a CUDA device that was asked for they share it.
     """
     values = merge(dict(defaults), dict(given))
-    if given.get("executor") == "serial" and "workers" not in given:
+    if in_process(given.get("executor")) and "workers" not in given:
         values["workers"] = 1  # a preset's number is of its own executor
     limits = values.get("limits")
     if not str(values.get("device")).startswith("cuda") or "workers" in given:
@@ -35,31 +40,34 @@ def check_executor(config: RunConfig) -> None:
         ClusterError: Ray is not installed, or nothing answers at the address.
     """
     name, address = config.executor, config.address
-    EXECUTORS.summary(name)  # raises, with close matches
-    if config.limits.memory_mb is not None and name == "serial":
+    kind = EXECUTORS.get(name)  # raises, with close matches
+    alone, clustered = _says(kind, "in_process"), _says(kind, "clustered")
+    if config.limits.memory_mb is not None and alone:
         raise ConfigError(
-            "limits.memory_mb is set, but the executor 'serial' cannot limit memory",
+            f"limits.memory_mb is set, but the executor {name!r} cannot limit memory",
             "use --executor processes",
         )
-    if address is not None and name != "ray":
+    if address is not None and not clustered:
         raise ConfigError(
             f"address {address!r} is set, but the executor is {name!r}", "add --executor ray"
         )
-    if name != "serial":
-        _check_sharing(config)
-    if name == "ray":
-        from nas.engine.executors.ray_cluster import check_ray
-
-        check_ray(address)
+    if not alone:
+        _check_sharing(config, clustered)
+    if (check := getattr(kind, "check", None)) is not None:
+        check(address)
 
 
-def _check_sharing(config: RunConfig) -> None:
+def _says(kind: type[Executor], what: str) -> bool:
+    return bool(getattr(kind, what, False))
+
+
+def _check_sharing(config: RunConfig, clustered: bool) -> None:
     device, workers, share = config.device, config.workers, config.limits.per_device
     if not device.startswith("cuda"):
         return
-    if config.executor == "ray" and device not in ("cuda", "cuda:0"):
+    if clustered and device not in ("cuda", "cuda:0"):
         raise UnsupportedError(
-            f"device {device!r}: Ray gives its workers their devices",
+            f"device {device!r}: {config.executor} gives its workers their devices",
             "use --device cuda, and CUDA_VISIBLE_DEVICES to choose",
         )
     if config.address is None and workers > share:

@@ -37,9 +37,14 @@ def account_of(evaluator: str) -> Account:
 
     Args:
         evaluator: As in the configuration, "NAME", "NAME:ARGUMENT" or "module:function".
+
+    Raises:
+        PluginError: There is none of that name.
     """
-    name = evaluator.partition(":")[0]
-    return Account.of(EVALUATORS.get(name)) if name in EVALUATORS else Account()
+    name, colon, _ = evaluator.partition(":")
+    if colon and name not in EVALUATORS:  # "module:function" says nothing
+        return Account()
+    return Account.of(EVALUATORS.get(name))
 
 
 def inputs_of(config: RunConfig) -> Inputs | None:

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from nas.core.errors import ConfigError, PluginError
-from nas.optimizers import OPTIMIZERS, build, settings_model
+from nas.optimizers import OPTIMIZERS, build
+from nas.testing.optimizers import CHECKS
 
 RATE, DECAY = 0.1, 0.2
 
@@ -75,34 +76,9 @@ def test_nadamw_is_the_formula() -> None:
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS.names())
-def test_state_goes_on_exactly(name: str) -> None:
-    torch.manual_seed(0)
-    targets = torch.randn(6, 3)
-
-    def train(weights: torch.nn.Parameter, optimizer: torch.optim.Optimizer, part: slice) -> None:
-        for target in targets[part]:
-            optimizer.zero_grad()
-            (weights - target).square().sum().backward()
-            optimizer.step()
-
-    straight = torch.nn.Parameter(torch.zeros(3))
-    train(straight, build(name, [straight]), slice(0, 6))
-    first = torch.nn.Parameter(torch.zeros(3))
-    optimizer = build(name, [first])
-    train(first, optimizer, slice(0, 3))
-    second = torch.nn.Parameter(first.detach().clone())
-    resumed = build(name, [second])
-    resumed.load_state_dict(optimizer.state_dict())
-    train(second, resumed, slice(3, 6))
-    assert torch.equal(straight, second)
-
-
-@pytest.mark.parametrize("name", OPTIMIZERS.names())
-def test_every_member_builds_with_its_defaults_and_declares_a_schema(name: str) -> None:
-    assert isinstance(build(name, [parameter()]), torch.optim.Optimizer)
-    schema = settings_model(name).model_json_schema()
-    assert {"learning_rate", "weight_decay"} <= set(schema["properties"])
-    assert OPTIMIZERS.summary(name)
+@pytest.mark.parametrize("check", CHECKS)
+def test_it_does_what_every_optimizer_must(name: str, check: str) -> None:
+    CHECKS[check](name)
 
 
 def test_groups_and_generators_are_taken() -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pytest
 
 from nas.core.architecture import Architecture
 from nas.core.errors import ConfigError, PluginError
 from nas.core.space import Space
+from nas.testing import predictors as kit
+from nas.testing.predictors import CHECKS, costs_of
 from predictors import Labels, get_predictor, list_predictors
 from predictors.base import Predictor
 from predictors.encodings import encoder
@@ -26,26 +26,8 @@ def space() -> Space:
 
 
 @pytest.fixture(scope="module")
-def members(space: Space) -> list[Architecture]:
-    rng = np.random.default_rng(0)
-    found: dict[str, Architecture] = {}
-    while len(found) < 260:
-        member = space.canonical(space.sample(rng))
-        if "nor_conv" in str(space.format(member)):
-            found[member.id] = member
-    return list(found.values())
-
-
-def cost_of(members: Sequence[Architecture]) -> np.ndarray:
-    """A made-up landscape: big convolutions are good, better after a skip, pools are bad."""
-    worth = {"none": 0, "skip_connect": 1, "nor_conv_1x1": 2, "nor_conv_3x3": 3, "avg_pool_3x3": -1}
-    costs = []
-    for member in members:
-        operations = list(member.choices.values())
-        bonus = 2.0 * ("skip_connect" in operations and "nor_conv_3x3" in operations)
-        place = sum(0.01 * i * worth[str(op)] for i, op in enumerate(operations))
-        costs.append(-sum(worth[str(op)] for op in operations) - bonus - place)
-    return np.array(costs, dtype=float)
+def members() -> list[Architecture]:
+    return list(kit.members())
 
 
 def make(name: str, space: Space, seed: int = 0, **settings: object) -> Predictor:
@@ -53,97 +35,9 @@ def make(name: str, space: Space, seed: int = 0, **settings: object) -> Predicto
 
 
 @pytest.mark.parametrize("name", list_predictors())
-def test_it_learns_an_order(name: str, space: Space, members: list[Architecture]) -> None:
-    costs = cost_of(members)
-    found = make(name, space).fit(members[:100], costs[:100]).score(members[100:], costs[100:])
-    assert set(found) == {"kendall", "spearman", "top5_regret"}
-    assert found["kendall"] > 0.6
-    assert found["spearman"] > found["kendall"]
-    assert 0 <= found["top5_regret"] < np.ptp(costs) / 4
-
-
-@pytest.mark.parametrize("name", list_predictors())
-def test_the_opposite_labels_give_the_opposite_order(
-    name: str, space: Space, members: list[Architecture]
-) -> None:
-    costs = cost_of(members)
-    found = make(name, space).fit(members[:100], -costs[:100]).score(members[100:], costs[100:])
-    assert found["kendall"] < -0.5
-
-
-@pytest.mark.parametrize("name", list_predictors())
-def test_shuffled_labels_teach_nothing(
-    name: str, space: Space, members: list[Architecture]
-) -> None:
-    costs = cost_of(members)
-    found = []
-    for seed in range(4):
-        shuffled = np.random.default_rng(seed).permutation(costs[:60])
-        predictor = make(name, space, seed).fit(members[:60], shuffled)
-        found.append(predictor.score(members[60:], costs[60:])["kendall"])
-    assert abs(float(np.mean(found))) < 0.25
-
-
-@pytest.mark.parametrize("name", list_predictors())
-def test_neither_order_nor_company_changes_a_score(
-    name: str, space: Space, members: list[Architecture]
-) -> None:
-    predictor = make(name, space).fit(members[:40], cost_of(members[:40]))
-    together = predictor.rank(members)
-    order = np.random.default_rng(1).permutation(len(members))
-    assert predictor.rank([members[i] for i in order]) == pytest.approx(together[order], abs=1e-5)
-    alone = np.concatenate([predictor.rank([member]) for member in members[:5]])
-    assert alone == pytest.approx(together[:5], abs=1e-5)
-    assert predictor.rank([]).shape == (0,)
-    assert together.dtype == np.float64
-
-
-@pytest.mark.parametrize("name", list_predictors())
-def test_the_same_seed_gives_the_same_scores(
-    name: str, space: Space, members: list[Architecture]
-) -> None:
-    costs = cost_of(members[:40])
-    first, second = (make(name, space, 3).fit(members[:40], costs).rank(members) for _ in "ab")
-    assert first.tolist() == second.tolist()
-    again = make(name, space, 3).fit(members[40:80], cost_of(members[40:80]))
-    assert again.fit(members[:40], costs).rank(members).tolist() == first.tolist()
-
-
-@pytest.mark.parametrize("name", list_predictors())
-def test_failed_readings_are_left_out(name: str, space: Space, members: list[Architecture]) -> None:
-    costs = cost_of(members[:50])
-    costs[[3, 7]] = np.nan, np.inf
-    kept = [i for i in range(50) if i not in (3, 7)]
-    whole = make(name, space).fit(members[:50], costs).rank(members)
-    part = make(name, space).fit([members[i] for i in kept], costs[kept]).rank(members)
-    assert whole.tolist() == part.tolist()
-
-
-@pytest.mark.parametrize("name", list_predictors())
-@pytest.mark.parametrize("costs", [[], [0.5], [0.5, 0.5, 0.5], [np.nan, np.nan, 0.1]])
-def test_readings_without_an_order_rank_all_alike(
-    name: str, costs: list[float], space: Space, members: list[Architecture]
-) -> None:
-    predictor = make(name, space).fit(members[: len(costs)], np.array(costs))
-    assert not predictor.rank(members[:9]).any()
-    assert predictor.score(members[:9], cost_of(members[:9]))["kendall"] == 0
-
-
-@pytest.mark.parametrize("name", list_predictors())
-def test_two_readings_are_enough(name: str, space: Space, members: list[Architecture]) -> None:
-    scores = make(name, space).fit(members[:2], [0.2, 0.1]).rank(members)
-    assert np.isfinite(scores).all()
-
-
-@pytest.mark.parametrize("name", list_predictors())
-def test_levels_are_learnt_from(name: str, space: Space, members: list[Architecture]) -> None:
-    costs = cost_of(members)
-    levels = np.zeros(100, int)
-    levels[np.argsort(costs[:100])[:30]] = 1
-    readings = np.where(levels == 1, costs[:100] + 50, costs[:100])  # another scale
-    told = Labels(readings, levels, np.array([0.5, 1.0]))
-    found = make(name, space).fit(members[:100], told).score(members[100:], costs[100:])
-    assert found["kendall"] > 0.55
+@pytest.mark.parametrize("check", CHECKS)
+def test_it_does_what_every_predictor_must(name: str, check: str) -> None:
+    CHECKS[check](lambda space, seed: make(name, space, seed))
 
 
 @pytest.mark.parametrize("name", list_predictors())
@@ -162,21 +56,12 @@ def test_statistics_are_used_and_may_be_unknown(
         predictor.rank(members)
 
 
-@pytest.mark.parametrize("name", list_predictors())
-def test_prediction_goes_with_rank(name: str, space: Space, members: list[Architecture]) -> None:
-    predictor = make(name, space).fit(members[:60], cost_of(members[:60]))
-    said = predictor.predict(members)
-    assert said.mean.tolist() == predictor.rank(members).tolist()
-    assert said.std.shape == said.mean.shape
-    assert (said.std >= 0).all()
-
-
 @pytest.mark.parametrize("name", REGRESSORS)
 @pytest.mark.parametrize("target", ["value", "rank"])
 def test_regressions_answer_in_units_of_the_readings(
     name: str, target: str, space: Space, members: list[Architecture]
 ) -> None:
-    costs = 0.2 + cost_of(members) / 100
+    costs = 0.2 + costs_of(members) / 100
     predictor = make(name, space, target=target).fit(members[:150], costs[:150])
     off = predictor.predict(members[150:]).mean - costs[150:]
     assert np.abs(off).mean() < costs.std() / 2
@@ -202,10 +87,10 @@ def test_twenty_are_learnt_by_heart(name: str, space: Space, members: list[Archi
 @pytest.mark.parametrize("name", RANKERS)
 @pytest.mark.parametrize("mode", ["levels", "within", "reliability"])
 def test_modes_are_obeyed(name: str, mode: str, space: Space, members: list[Architecture]) -> None:
-    costs = cost_of(members[:60])
+    costs = costs_of(members[:60])
     levels = (np.argsort(np.argsort(costs)) >= 30).astype(int)  # the worse half was promoted
     found = make(name, space, mode=mode).fit(members[:60], Labels(costs, levels))
-    tau = found.score(members[60:], cost_of(members[60:]))["kendall"]
+    tau = found.score(members[60:], costs_of(members[60:]))["kendall"]
     assert tau > 0.35 if mode == "within" else tau < 0.1
 
 
@@ -213,16 +98,16 @@ def test_modes_are_obeyed(name: str, mode: str, space: Space, members: list[Arch
 def test_a_level_of_no_worth_does_not_count(
     name: str, space: Space, members: list[Architecture]
 ) -> None:
-    costs = cost_of(members[:100])
+    costs = costs_of(members[:100])
     levels = np.repeat([0, 1], 50)
     readings = np.where(levels == 0, -costs, costs)  # the low level is the wrong way round
     worthless = Labels(readings, levels, np.array([0.02, 1.0]))
     told = make(name, space).fit(members[:100], worthless)
-    assert told.score(members[100:], cost_of(members[100:]))["kendall"] > 0.5
+    assert told.score(members[100:], costs_of(members[100:]))["kendall"] > 0.5
 
 
 def test_the_ensemble_mixes_units_or_keeps_them(space: Space, members: list[Architecture]) -> None:
-    costs = 0.3 + cost_of(members) / 100
+    costs = 0.3 + costs_of(members) / 100
     same = make("ensemble", space, members=("mlp", "mlp", "gp"), settings={"mlp": {"members": 1}})
     said = same.fit(members[:100], costs[:100]).predict(members[100:])
     assert np.abs(said.mean - costs[100:]).mean() < costs.std() / 2

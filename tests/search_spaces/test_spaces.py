@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from nas.core.errors import NasError, PluginError, SpaceError
+from nas.testing.spaces import check_space
 from search_spaces import get_space, list_spaces
 from search_spaces.choose import Fixed
 from search_spaces.darts.space import DartsSpace
@@ -40,6 +41,11 @@ def bench() -> NasBench201Space:
 
 def test_listing() -> None:
     assert set(NAMES) <= set(list_spaces())
+
+
+@pytest.mark.parametrize("name", list_spaces())
+def test_it_does_what_every_space_must(name: str) -> None:
+    check_space(get_space(name), samples=5)
 
 
 def test_unknown_name_lists_close_ones() -> None:

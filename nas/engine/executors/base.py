@@ -190,6 +190,13 @@ class Executor(Protocol):
 
     The engine calls from one thread. A job is reported exactly once. Calls to one session are
     submitted one at a time; the executor keeps a session with the worker that has it.
+
+    What one cannot do is refused before work starts. Its class may say, each False by default,
+
+    - `in_process`: it works in the caller's process, with one worker whose memory is not limited;
+    - `clustered`: it takes an address, and gives its workers their devices,
+
+    and may have a static method `check(address)`, which raises a `NasError` if it cannot be used.
     """
 
     def __init__(self, workers: int = 1) -> None: ...

@@ -21,7 +21,7 @@ from nas.core.work import Call, Evaluate
 from nas.engine.executors.base import Job, Message, Report, Setup, Warned
 from nas.engine.executors.bench import one_line
 from nas.engine.executors.deaths import PATIENCE, died, failure, timed_out
-from nas.engine.executors.ray_cluster import Share, connect, share, signals_as_they_are
+from nas.engine.executors.ray_cluster import Share, check_ray, connect, share, signals_as_they_are
 from nas.engine.executors.ray_desk import LOOK, DriverLine
 from nas.engine.executors.ray_files import RunFiles
 from nas.engine.executors.ray_module import ray
@@ -58,6 +58,9 @@ class RayExecutor:
         shared: Whether the nodes share the run's folder; None to find out, False to have what is
             to be kept travel with the works in any case.
     """
+
+    clustered = True
+    check = staticmethod(check_ray)
 
     def __init__(
         self, workers: int = 1, patience: float = PATIENCE, shared: bool | None = None

@@ -33,6 +33,8 @@ class SerialExecutor:
         patience: Seconds between a time-out and the alarm.
     """
 
+    in_process = True
+
     def __init__(self, workers: int = 1, patience: float = PATIENCE) -> None:
         self.workers = workers
         self._patience = patience

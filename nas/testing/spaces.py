@@ -1,0 +1,192 @@
+"""What every search space must do, whoever wrote it; `nas check` tells of it.
+
+from nas.testing.spaces import check_space
+
+def test_my_space():
+check_space(MySpace())
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from nas.core.errors import NasError, UnsupportedError
+from nas.core.space import Space
+
+__all__ = ["check_space", "checks"]
+
+ENUMERABLE: Final = 20_000
+"""Spaces with at most so many members are counted by enumeration."""
+
+SMALL: Final = {"channels": 8, "layers": 3}
+"""Scale of the networks that are built, for spaces that have these settings."""
+
+IMAGES: Final = "train"
+"""The evaluator of spaces whose networks classify images."""
+
+
+def check_space(space: Space, samples: int = 20) -> None:
+    """Check a space.
+
+    Args:
+        space: The space.
+        samples: Random members to try.
+
+    Raises:
+        AssertionError: It breaks a promise.
+    """
+    told = checks(space.name, space, samples)
+    broken = [f"{name}: {problem}" for name, problem in told if problem]
+    if broken:
+        raise AssertionError(f"space {space.name!r}: {'; '.join(broken)}")
+
+
+def checks(name: str, space: Space, samples: int) -> Iterator[tuple[str, str]]:
+    """Try what every space promises.
+
+    Args:
+        name: Under which it is registered.
+        space: The space.
+        samples: Random members to try.
+
+    Yields:
+        Each check's name, and what is wrong; empty if nothing is.
+    """
+    if space.name != name:
+        yield "name", f"is registered as {name!r} but calls itself {space.name!r}"
+    table: tuple[tuple[str, Callable[[Space, int], str]], ...] = (
+        ("size", _size),
+        ("samples, mutation, crossover", _variation),
+        ("JSON and encoding round trips", _round_trips),
+        ("candidates", _candidates),
+        ("notation round trip", _notation),
+        ("published members", _members),
+        ("graph", _graph),
+        ("networks build and count", _networks),
+        ("supernet builds", _supernet),
+    )
+    for title, function in table:
+        try:
+            problem = function(space, samples)
+        except NasError as error:
+            problem = str(error)
+        except Exception as error:  # a user's space may raise anything; that is the finding
+            problem = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        yield title, problem
+
+
+def _size(space: Space, samples: int) -> str:
+    if space.size is None or space.size > ENUMERABLE:
+        return ""
+    ids = {architecture.id for architecture in space.enumerate()}
+    return "" if len(ids) == space.size else f"is {space.size}, {len(ids)} are enumerated"
+
+
+def _variation(space: Space, samples: int) -> str:
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    for _ in range(samples):
+        first, second = space.sample(rng), space.sample(rng)
+        child = space.crossover(first, second, rng)
+        for member in (first, child):
+            space.from_dict(member.to_dict())
+        if space.size != 1 and space.mutate(first, rng).id == first.id:
+            return f"mutation left {first.id} as it was"
+    return ""
+
+
+def _round_trips(space: Space, samples: int) -> str:
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    for _ in range(samples):
+        architecture = space.sample(rng)
+        if space.from_dict(architecture.to_dict()) != architecture:
+            return f"{architecture.id} is read back differently from JSON"
+        if space.size is not None and space.decode(space.encode(architecture)) != architecture:
+            return f"{architecture.id} is decoded differently"
+    return ""
+
+
+def _candidates(space: Space, samples: int) -> str:
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    for _ in range(samples):
+        architecture = space.sample(rng)
+        if space.member(space.candidate(architecture)) != architecture:
+            return f"{architecture.id} is another member once it was a candidate"
+    return ""
+
+
+def _notation(space: Space, samples: int) -> str:
+    import numpy as np
+
+    architecture = space.sample(np.random.default_rng(0))
+    try:
+        text = space.format(architecture)
+    except UnsupportedError:
+        return ""
+    return "" if space.parse(text) == architecture else f"{text!r} is read back differently"
+
+
+def _members(space: Space, samples: int) -> str:
+    for name, architecture in space.members.items():
+        if space.from_dict(architecture.to_dict()) != architecture:
+            return f"{name} is read back differently"
+    return ""
+
+
+def _graph(space: Space, samples: int) -> str:
+    import networkx as nx
+    import numpy as np
+
+    graph = space.graph(space.sample(np.random.default_rng(0)))
+    if not nx.is_directed_acyclic_graph(graph):
+        return "has a cycle"
+    bare = [str(node) for node, data in graph.nodes(data=True) if "op" not in data]
+    return f"node {bare[0]} has no 'op'" if bare else ""
+
+
+def _networks(space: Space, samples: int) -> str:
+    import numpy as np
+    import torch
+
+    from nas.core.space import Costed
+    from nas.measure import count_macs, count_parameters
+
+    rng = np.random.default_rng(0)
+    shape, classes, scale = (3, 32, 32), 10, _small(space)
+    for _ in range(min(samples, 3)):
+        architecture = space.sample(rng)
+        network = space.network(architecture, shape, classes, **scale)
+        if space.evaluator != IMAGES:
+            continue  # it takes and gives something else than a classifier of images
+        params, macs = count_parameters(network), count_macs(network, shape)
+        if isinstance(space, Costed):
+            cost = space.cost(architecture, shape, classes, **scale)
+            if (cost.params, cost.macs) != (params, macs):
+                return f"{architecture.id}: says {cost}, has {params} params and {macs} macs"
+        with torch.no_grad():
+            logits = network.eval()(torch.zeros(2, *shape))
+        if tuple(logits.shape) != (2, classes):
+            return f"{architecture.id}: logits are {tuple(logits.shape)}, expected (2, {classes})"
+    return ""
+
+
+def _supernet(space: Space, samples: int) -> str:
+    import torch
+
+    try:
+        supernet = space.supernet((3, 32, 32), 10, **_small(space))
+    except UnsupportedError:
+        return ""
+    with torch.no_grad():
+        logits = supernet(torch.randn(2, 3, 32, 32))
+    return "" if tuple(logits.shape) == (2, 10) else f"logits are {tuple(logits.shape)}"
+
+
+def _small(space: Space) -> dict[str, int]:
+    return {name: value for name, value in SMALL.items() if name in space.scale}
