@@ -9,11 +9,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from nas.core.version import VERSION
+
 if TYPE_CHECKING:
     from nas.api import evaluate, open_run, resume, search
 
 __all__ = ["evaluate", "open_run", "resume", "search"]
-__version__ = "0.1.0"
+__version__ = VERSION
 
 
 def __getattr__(name: str) -> Any:

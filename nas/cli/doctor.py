@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import typer
 
-from nas import __version__
 from nas.cli.options import Json
 from nas.cli.streams import Streams
+from nas.core.version import VERSION
 
 REQUIRED: Final = (
     "torch",
@@ -70,7 +70,7 @@ def examine() -> dict[str, Any]:
     if free < LITTLE_DISK:
         notes.append(f"little disk space: {free / 1e9:.1f} GB")
     return {
-        "nas": __version__,
+        "nas": VERSION,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpus": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),

@@ -13,7 +13,6 @@ from typing import Annotated, Final, NoReturn
 
 import typer
 
-from nas import __version__
 from nas.cli import (
     bench,
     check,
@@ -30,6 +29,7 @@ from nas.cli import (
 from nas.cli.errors import ReaderGone, Unexpected
 from nas.cli.streams import Streams, silence
 from nas.core.errors import NasError
+from nas.core.version import VERSION
 
 EXIT_CODES: Final = (
     "Exit codes: 0 done; 1 failed; 2 bad input; 3 finished but nothing feasible;"
@@ -60,7 +60,7 @@ app.command("doctor")(doctor.command)
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"nas {__version__}")
+        typer.echo(f"nas {VERSION}")
         raise typer.Exit
 
 

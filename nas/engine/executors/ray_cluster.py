@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from nas.core.errors import ConfigError, NasError
+from nas.core.version import VERSION
 from nas.engine.errors import ClusterError
 from nas.engine.executors.bench import one_line
 from nas.engine.executors.ray_module import on_node, ray
@@ -218,8 +219,6 @@ def ask_nodes(checkpoints: str, marker: str) -> bool:
 
 
 def _seen(name: str, reference: Any) -> bool:
-    import nas
-
     try:
         version, shares = ray().get(reference, timeout=PROBE)
     except ray().exceptions.NodeDiedError:
@@ -228,11 +227,11 @@ def _seen(name: str, reference: Any) -> bool:
         reason = one_line(str(error).strip().split("\n")[-1])
         raise ClusterError(
             f"node {name!r} of the Ray cluster cannot do our work: {reason}",
-            f"install nas-engine {nas.__version__} and its plug-ins on every node",
+            f"install nas-engine {VERSION} and its plug-ins on every node",
         ) from error
-    if version != nas.__version__:
+    if version != VERSION:
         raise ClusterError(
-            f"node {name!r} of the Ray cluster has nas-engine {version}, not {nas.__version__}",
+            f"node {name!r} of the Ray cluster has nas-engine {version}, not {VERSION}",
             "install the same version on every node",
         )
     return bool(shares)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.core.errors import NasError
+from nas.core.version import VERSION
 from nas.engine.checkpoints import SUFFIX, scratch_folder
 from nas.engine.executors.base import Job, Report, Setup
 from nas.engine.executors.bench import Bench, one_line
@@ -147,9 +148,7 @@ def perform(errand: Errand) -> Answer:
 
 def look(checkpoints: str, marker: str) -> tuple[str, bool]:
     """This node's version of the package, and whether it shares the run's folder."""
-    import nas
-
-    return nas.__version__, not checkpoints or _shared(checkpoints, marker)
+    return VERSION, not checkpoints or _shared(checkpoints, marker)
 
 
 def _shared(checkpoints: str, marker: str) -> bool:
