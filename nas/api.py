@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from nas.core.architecture import Architecture, Candidate
-from nas.core.config import RunConfig
+from nas.core.architecture import Architecture, Candidate, Recipe
+from nas.core.config import RunConfig, merge
 from nas.core.errors import (
     CandidateError,
     ConfigError,
@@ -24,16 +24,21 @@ from nas.engine.events import Event, Listener, Notice
 from nas.engine.loop import Conversation, Stage
 from nas.engine.placement import check_executor, in_process
 from nas.engine.records import Entry
-from nas.engine.resolve import check_out, resolve
+from nas.engine.resolve import check_out, load_plugins, resolve
 from nas.engine.run import Plan, Run, read_config
 from nas.engine.story import Story
+from nas.evaluators import account_of
 from nas.export import painters
 from nas.monitors.fanout import FanOut
 from nas.monitors.tensorboard import TensorBoardMonitor
+from search_spaces import get_space
 
 __all__ = ["Run", "evaluate", "open_run", "resume", "search", "write_report"]
 
 EvaluatorFunction = Callable[[Candidate, float | None, int], Mapping[str, float]]
+
+ALONE: Final = {"strategy": "random", "executor": "serial", "workers": 1}
+"""How one candidate is evaluated: nothing is searched, in this process."""
 
 
 def search(
@@ -71,12 +76,11 @@ def search(
     if config is None:
         if objectives is not None:
             asked["objectives"] = tuple(map(str, objectives))
-        if function is not None:
-            asked["evaluator"] = f"{function.__module__}:{function.__qualname__}"
-            if objectives is None:  # a preset's would ask for figures that only our trainer gives
-                asked.setdefault("objectives", ("error:min",))
-        elif evaluator is not None:
-            asked["evaluator"] = evaluator
+        if function is not None and objectives is None:
+            # a preset's would ask for figures that only our trainer gives
+            asked.setdefault("objectives", ("error:min",))
+        if evaluator is not None:
+            asked["evaluator"] = _named(evaluator)
         if asked.get("executor") is None:
             several = (asked.get("workers") or 1) > 1
             asked["executor"] = "processes" if several else "serial"
@@ -142,12 +146,15 @@ def evaluate(
     device: str = "auto",
     out: str | Path | None = None,
     listeners: Sequence[Listener] = (),
+    evaluator: str | EvaluatorFunction | None = None,
+    evaluator_settings: Mapping[str, Any] | None = None,
+    plugins: Sequence[str | Path] = (),
 ) -> Entry:
-    """Train one candidate by the code path that searches use.
+    """Evaluate one member of a space by the code path that searches use.
 
     Args:
-        architecture: What to train.
-        recipe: Settings over the data set's default recipe.
+        architecture: What to train; of a joint space by the recipe that it holds.
+        recipe: Settings over the data set's default recipe, and over the member's own.
         data: Data set.
         epochs: Instead of the recipe's.
         seed: Of initial weights, order and augmentation.
@@ -156,45 +163,81 @@ def evaluate(
         device: Where.
         out: A folder for the store, the weights and exports; None keeps nothing.
         listeners: Told of progress.
+        evaluator: As of `search`; None for the space's own, which is "train" for most.
+        evaluator_settings: As of `RunConfig`.
+        plugins: Python files that register what is named here; recorded in `out`.
 
     Returns:
-        The evaluation: `figures` has `error` and `test_error`.
+        The evaluation: `figures` has the evaluator's goal, and `test_` of it if it tests.
 
     Raises:
         NasError: The request is wrong, or the training failed.
     """
-    config = resolve(
-        {
-            "space": architecture.space,
-            "strategy": "random",
-            "data": data,
-            "data_settings": dict(data_settings or {}),
-            "network": dict(scale or {}),
-            "recipe": dict(recipe or {}),
-            "seed": seed,
-            "device": device,
-            "executor": "serial",
-            "workers": 1,
-        }
-    )
-    work = Evaluate(
-        Candidate(architecture), None if epochs is None else float(epochs), seed, "test"
-    )
-    folder = None if out is None else Path(out)
-    if folder is not None:
-        check_out(folder)
+    function = evaluator if callable(evaluator) else None
+    asked: dict[str, Any] = {
+        **ALONE,
+        **_evaluating(architecture.space, evaluator, plugins),
+        "space": architecture.space,
+        "data": data,
+        "data_settings": dict(data_settings or {}),
+        "network": dict(scale or {}),
+        "recipe": dict(recipe or {}),
+        "evaluator_settings": dict(evaluator_settings or {}),
+        "seed": seed,
+        "device": device,
+    }
+    config = resolve(asked, function=function)
+    candidate = _candidate(architecture, recipe or {}, scale or {})
+    work = Evaluate(candidate, None if epochs is None else float(epochs), seed, "test")
     stage = Stage("search", lambda problem, rng, before: _only(work))
-    plan = replace(assemble(config), stages=[stage], summarize=None)
-    run = _execute(Run.create(folder, config), plan, listeners)
-    entry = run.history[-1]
-    if not entry.ok:
-        raise CandidateError(f"the training failed: {entry.error}")
-    return entry
+    plan = replace(assemble(config, function), stages=[stage], summarize=None)
+    return _answer(config, plan, None if out is None else Path(out), listeners)
+
+
+def _named(evaluator: str | EvaluatorFunction) -> str:
+    """An evaluator as a configuration names it."""
+    if isinstance(evaluator, str):
+        return evaluator
+    return f"{evaluator.__module__}:{evaluator.__qualname__}"
+
+
+def _evaluating(
+    space: str, evaluator: str | EvaluatorFunction | None, plugins: Sequence[str | Path]
+) -> dict[str, Any]:
+    """Fields of a configuration that say who evaluates; the plug-ins are loaded."""
+    files = load_plugins(plugins)
+    name = get_space(space).evaluator if evaluator is None else _named(evaluator)
+    account = account_of(name)
+    fields: dict[str, Any] = {"evaluator": name, "plugins": files}
+    if account.reports is None:  # a preset's objectives would ask for what it may not give
+        fields["objectives"] = (f"{account.goal}:min",)
+    return fields
+
+
+def _candidate(
+    architecture: Architecture, recipe: Mapping[str, Any], scale: Mapping[str, Any]
+) -> Candidate:
+    """What is evaluated for a member, where `recipe` and `scale` go over what it holds itself."""
+    own = get_space(architecture.space).candidate(architecture)
+    if own.recipe is not None:
+        own = replace(own, recipe=Recipe(merge(own.recipe.to_dict(), recipe)))
+    return replace(own, scale={key: scale.get(key, value) for key, value in own.scale.items()})
 
 
 def _only(work: Evaluate) -> Conversation:
     yield [work]
     return [work.candidate]
+
+
+def _answer(
+    config: RunConfig, plan: Plan, folder: Path | None, listeners: Sequence[Listener]
+) -> Entry:
+    if folder is not None:
+        check_out(folder)
+    entry = _execute(Run.create(folder, config), plan, listeners).history[-1]
+    if not entry.ok:
+        raise CandidateError(f"the training failed: {entry.error}")
+    return entry
 
 
 def write_report(folder: str | Path) -> Path:
@@ -220,7 +263,7 @@ def _execute(run: Run, plan: Plan, listeners: Sequence[Listener]) -> Run:
             run.execute(plan, listeners)
             return run
         monitor = TensorBoardMonitor(
-            run.folder / "tb", painters=painters(), objective=run.config.objectives[0]
+            run.folder / "tb", painters=painters(), objectives=run.config.objectives
         )
         with FanOut([monitor]) as watchers:
             story = Story(run.config, watchers.handle)

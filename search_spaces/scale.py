@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, Final, TypeAlias
 
 from nas.core.errors import SpaceError
 from nas.core.registry import close_matches
 
-__all__ = ["InputShape", "Skeleton", "check_input", "read_scale"]
+__all__ = ["InputShape", "Setting", "Skeleton", "check_input", "read_scale"]
 
 InputShape: TypeAlias = tuple[int, int, int]
 """Channels, height, width of an image."""
 
+Setting: TypeAlias = bool | int | float | str
+"""A macro setting."""
+
 _LARGEST = 4096
+_EXPECTED: Final[Mapping[type, str]] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+}
 
 
 @dataclass(frozen=True)
@@ -42,36 +52,44 @@ class Skeleton:
 
 
 def read_scale(
-    defaults: Mapping[str, int | bool],
+    defaults: Mapping[str, Setting],
     given: Mapping[str, object],
     least: Mapping[str, int],
-) -> dict[str, int | bool]:
+) -> dict[str, Any]:
     """Complete and check the scale arguments of a network.
 
     Args:
-        defaults: Every setting with its default; the default's type is the setting's.
+        defaults: Every setting with its default; the default's type is the setting's. Whole
+            numbers go for floats, too.
         given: What the caller asked for.
-        least: Smallest allowed value, where it is not 1.
+        least: Smallest allowed whole number, where it is not 1.
 
     Raises:
         SpaceError: A setting is unknown, of the wrong type or out of range.
     """
-    result = dict(defaults)
+    result: dict[str, Any] = dict(defaults)
     for name, value in given.items():
         if name not in defaults:
             raise SpaceError(f"unknown scale setting {name!r}", close_matches(name, defaults))
-        expected = "true or false" if isinstance(defaults[name], bool) else "a whole number"
-        if not isinstance(value, int) or isinstance(value, bool) != isinstance(
-            defaults[name], bool
-        ):
-            raise SpaceError(f"scale setting {name} is {value!r}", f"expected {expected}")
-        smallest = least.get(name, 1)
-        if not isinstance(value, bool) and not smallest <= value <= _LARGEST:
-            raise SpaceError(
-                f"scale setting {name} is {value}", f"expected {smallest} to {_LARGEST}"
-            )
+        _check_setting(name, value, type(defaults[name]), least.get(name, 1))
         result[name] = value
     return result
+
+
+def _check_setting(name: str, value: Any, kind: type, smallest: int) -> None:
+    """Refuse a value that is none of the type `kind`.
+
+    Raises:
+        SpaceError: It is of another type, a whole number out of range or a float not finite.
+    """
+    fits = isinstance(value, (float, int) if kind is float else kind)
+    if not fits or isinstance(value, bool) != (kind is bool):
+        expected = _EXPECTED.get(kind, kind.__name__)
+        raise SpaceError(f"scale setting {name} is {value!r}", f"expected {expected}")
+    if kind is int and not smallest <= value <= _LARGEST:
+        raise SpaceError(f"scale setting {name} is {value}", f"expected {smallest} to {_LARGEST}")
+    if kind is float and not abs(value) <= sys.float_info.max:
+        raise SpaceError(f"scale setting {name} is {value}", "expected a finite number")
 
 
 def check_input(input_shape: InputShape, num_classes: int) -> None:

@@ -21,10 +21,45 @@ from nas.bench.curves import (
     test_error_of,
 )
 from nas.bench.trace import Trace
+from nas.core.objective import Direction
 from nas.measure.comparison import paired
 
 ALIKE: Final = 1.1
 """Costs within this factor are called equal."""
+
+
+TAKEN: Final = frozenset(
+    (
+        *("arm", "seed", "seeds", "evaluations", "epochs", "epochs_anew", "seconds", "answer"),
+        *("regret", "hypervolume", "difference", "difference_low", "difference_high", "p", "ratio"),
+    )
+)
+"""Columns that are no figures of answers."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """Which figures a comparison is about.
+
+    Attributes:
+        metric: What the first objective is about.
+        tested: The goal on data that no search sees.
+        direction: Where the first objective goes, "min" or "max".
+    """
+
+    metric: str = "error"
+    tested: str = "test_error"
+    direction: Direction = "min"
+
+    @property
+    def sign(self) -> float:
+        """What a first cost is multiplied with to be the figure."""
+        return 1.0 if self.direction == "min" else -1.0
+
+    @property
+    def column(self) -> str:
+        """The metric as a column."""
+        return f"answer_{self.metric}" if self.metric in TAKEN else self.metric
 
 
 @dataclass(frozen=True)
@@ -36,12 +71,14 @@ class Truth:
         exact: Whether that is the true one.
         reference: Reference point of hypervolumes, one cost per objective.
         volume: Hypervolume of the front of everything.
+        named: Which figures it is about.
     """
 
     best: float
     exact: bool
     reference: tuple[float, ...] = ()
     volume: float = 0.0
+    named: Named = Named()
 
 
 @dataclass(frozen=True)
@@ -54,11 +91,11 @@ class Line:
         epochs: Mean epochs charged.
         epochs_anew: Mean epochs, had every training started from nothing.
         evaluations: Mean number.
-        error: Mean first cost of the answers.
+        error: Mean figure of the answers that the first objective is about, such as the error.
         error_low: Lower end of its 95 % bootstrap interval.
         error_high: Upper end.
         regret: Mean distance from the best.
-        test_error: Mean test error of the answers; NaN if not read.
+        test_error: Mean tested figure of the answers; NaN if not read.
         test_low: Lower end of its interval.
         test_high: Upper end.
         hypervolume: Mean share of the hypervolume of everything; NaN for one objective.
@@ -95,16 +132,36 @@ class Line:
         """What costs are compared by: mean epochs; mean evaluations where none were charged."""
         return self.epochs or self.evaluations
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON data: what is not known is None."""
+    def to_dict(self, named: Named = Named()) -> dict[str, Any]:
+        """JSON data by column; what is not known is None.
+
+        Args:
+            named: What the columns of the two figures are called.
+        """
         return {
-            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            _column(name, named): None
+            if isinstance(value, float) and not math.isfinite(value)
+            else value
             for name, value in asdict(self).items()
         }
 
 
+def _column(field: str, named: Named) -> str:
+    """`error_low` of distances is `distance_low`, `test_low` is `test_distance_low`."""
+    if field.startswith("error"):
+        return field.replace("error", named.column, 1)
+    if field == "test_error":
+        return named.tested
+    if field.startswith("test_") and named.tested != "test_error":
+        return field.replace("test", named.tested, 1)
+    return field
+
+
 def decided_by(traces: Sequence[Trace]) -> str:
-    """What arms are compared by: hypervolume, else test error where it was read, else error."""
+    """What arms are compared by, as a field of `Line`.
+
+    Hypervolume, else the tested figure where it was read, else that of the first objective.
+    """
     if traces and len(traces[0].costs) > 1:
         return "hypervolume"
     return "test_error" if all(len(t.tests) for t in traces) else "error"
@@ -161,7 +218,7 @@ def regret_curve(arm: str, group: Sequence[Trace], truth: Truth, charge: Charge 
 def _finals(group: Sequence[Trace], truth: Truth) -> dict[str, Floats]:
     """Last values of each search, by name."""
     values = {
-        "error": [regret_of(trace, 0.0) for trace in group],
+        "error": [truth.named.sign * regret_of(trace, 0.0) for trace in group],
         "test_error": [test_error_of(trace) for trace in group],
     }
     if truth.volume > 0:
@@ -201,7 +258,7 @@ def _line(
         error=_mean(mine["error"]),
         error_low=_interval(mine["error"])[0],
         error_high=_interval(mine["error"])[1],
-        regret=_mean(mine["error"]) - truth.best,
+        regret=truth.named.sign * _mean(mine["error"]) - truth.best,
         test_error=_mean(mine["test_error"]),
         test_low=_interval(mine["test_error"])[0],
         test_high=_interval(mine["test_error"])[1],

@@ -12,7 +12,9 @@ from pydantic import Field
 from nas.core.canonical import content_id
 from nas.core.config import Json, RunConfig, Settings, build_settings, merge, read_yaml
 from nas.core.errors import ConfigError
-from nas.engine.resolve import resolve
+from nas.engine.resolve import load_plugins, resolve
+from nas.evaluators import account_of
+from search_spaces import get_space
 
 SHARED: Final = ("space", "objectives", "evaluator", "evaluator_settings", "data", "data_settings")
 """What all arms must have in common to be comparable."""
@@ -74,6 +76,19 @@ def read_comparison(file: Path) -> Comparison:
         ConfigError: It cannot be read, or a field is unknown or of the wrong type.
     """
     return build_settings(Comparison, read_yaml(file), "field of the comparison")
+
+
+def with_goal(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of `RunConfig` with an objective: what the evaluator calls its goal, if none is given.
+
+    Raises:
+        PluginError: A plug-in, the space or the evaluator is not there.
+    """
+    if "objectives" in asked or not asked.get("space"):
+        return dict(asked)
+    load_plugins(asked.get("plugins") or ())
+    evaluator = asked.get("evaluator") or get_space(str(asked["space"])).evaluator
+    return {"objectives": (f"{account_of(str(evaluator)).goal}:min",), **asked}
 
 
 def make_arms(

@@ -57,7 +57,7 @@ def regret_of(trace: Trace, best: float) -> Floats:
 
 
 def test_error_of(trace: Trace) -> Floats:
-    """Test error of the incumbent after each evaluation; NaN where it was not read."""
+    """Tested figure of the incumbent after each evaluation; NaN where it was not read."""
     names = (
         "" if i is None else reading(trace.ids[i], trace.budgets[i]) for i in trace.incumbents()
     )

@@ -16,6 +16,7 @@ from nas.bench.curves import Charge, Curve, as_rows, curve, hypervolume_of, regr
 from nas.bench.trace import SEARCHES, TRACES, Trace
 from nas.core.errors import StoreError
 from nas.engine.folder import present_in
+from nas.export.axes import metric_name
 from nas.export.canvas import Picture, arranged, to_png
 from nas.export.charts import draw_curves
 from nas.export.files import write_bytes, write_text
@@ -61,11 +62,11 @@ def write_comparison(
     files = [folder / name for name in FILES]
     data = {
         "format": 1,
-        "best": truth.best if np.isfinite(truth.best) else None,
+        "best": truth.named.sign * truth.best if np.isfinite(truth.best) else None,
         "best_is_exact": truth.exact,
         "hypervolume": truth.volume or None,
         "note": cost_note(lines),
-        "arms": [line.to_dict() for line in lines],
+        "arms": [line.to_dict(truth.named) for line in lines],
     }
     write_text(files[0], json.dumps(data, indent=2) + "\n")
     write_text(files[1], _table(_searches(groups, truth)))
@@ -79,12 +80,20 @@ def draw(groups: Mapping[str, Sequence[Trace]], truth: Truth, charges: Sequence[
     panels = []
     for charge in charges:
         regrets = [regret_curve(arm, group, truth, charge) for arm, group in groups.items()]
-        name = "regret" if truth.exact else "distance from the best found"
-        panels.append(_panel(regrets, f"Validation {name}", charge, "error"))
+        metric = truth.named.metric
+        panels.append(_panel(regrets, _title(metric, truth.exact), charge, metric))
         if truth.volume > 0:
             shares = _shares(groups, truth, charge)
             panels.append(_panel(shares, "Share of the exact hypervolume", charge, ""))
     return arranged(panels)
+
+
+def _title(metric: str, exact: bool) -> str:
+    """Of a panel of regrets."""
+    name = "regret" if exact else "distance from the best found"
+    if metric == "error":
+        return f"Validation {name}"
+    return f"{name[:1].upper()}{name[1:]}, {metric_name(metric)}"
 
 
 def _panel(curves: Sequence[Curve], title: str, charge: Charge, metric: str) -> Picture:
@@ -126,7 +135,7 @@ def _charges(groups: Mapping[str, Sequence[Trace]]) -> list[Charge]:
 
 
 def _searches(groups: Mapping[str, Sequence[Trace]], truth: Truth) -> list[dict[str, Any]]:
-    rows = []
+    rows, named = [], truth.named
     for arm, group in groups.items():
         for trace in group:
             if not trace.ids:
@@ -138,9 +147,9 @@ def _searches(groups: Mapping[str, Sequence[Trace]], truth: Truth) -> list[dict[
                     "evaluations": len(trace.ids),
                     "epochs": trace.spent[-1],
                     "epochs_anew": trace.anew[-1],
-                    "error": regret_of(trace, 0.0)[-1],
+                    named.column: named.sign * regret_of(trace, 0.0)[-1],
                     "regret": regret_of(trace, truth.best)[-1],
-                    "test_error": test_error_of(trace)[-1],
+                    named.tested: test_error_of(trace)[-1],
                     "seconds": trace.seconds,
                     "answer": trace.ids[trace.incumbents()[-1] or 0],
                 }
@@ -157,7 +166,7 @@ def _curves(
         found = as_rows(curves, "regret")
         if all(trace.tests for group in groups.values() for trace in group):
             tests = [curve(arm, g, test_error_of, charge) for arm, g in groups.items()]
-            found += as_rows(tests, "test_error")
+            found += as_rows(tests, truth.named.tested)
         if truth.volume > 0:
             found += as_rows(_shares(groups, truth, charge), "hypervolume")
         rows += [{"axis": charge, **row} for row in found]

@@ -39,7 +39,7 @@ from nas.engine.executors.threads import fair_share, limit_threads
 from nas.engine.folder import CONFIG
 from nas.engine.loop import PhaseResult, Stage
 from nas.engine.run import Run
-from nas.evaluators import looking_up
+from nas.evaluators import account_of, looking_up
 from nas.strategies import STRATEGIES
 
 ACCOUNT: Final = "account"
@@ -180,7 +180,8 @@ def search(name: str, key: str, data: Mapping[str, Any], folder: Path) -> Trace:
     with run:
         plan = assemble(config)
         stages = list(plan.stages[:1])
-        tests = config.evaluator == "train" or (table is not None and table.view(config).tested)
+        said = account_of(config.evaluator)
+        tests = said.in_full or (table is not None and table.view(config).tested)
         if tests:
             stages.append(Stage(ACCOUNT, partial(_account, only_last=table is None)))
         result = run.execute(replace(plan, stages=stages, summarize=None))
@@ -189,7 +190,8 @@ def search(name: str, key: str, data: Mapping[str, Any], folder: Path) -> Trace:
         if result.status != "done":
             raise SearchError(f"search {name}, seed {config.seed}: {result.reason}", "run it again")
         objectives = parse_objectives(config.objectives)
-        trace = trace_of(name, key, config.seed, run.history, objectives, SEARCH)
+        history = run.history
+        trace = trace_of(name, key, config.seed, history, objectives, SEARCH, said.tested)
     write_trace(trace_file(folder, name, config.seed), trace)
     return trace
 

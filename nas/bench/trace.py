@@ -35,7 +35,7 @@ class Trace:
         anew: The same, had every training started from nothing.
         ids: Candidates.
         costs: For each objective, one cost per evaluation, less is better; None for none.
-        tests: `test_error` by `reading`, of those that were ever best.
+        tests: Tested figure (`test_error`) by `reading`, of those that were ever best.
         seconds: Wall-clock time of the search.
     """
 
@@ -67,7 +67,7 @@ class Trace:
 
 
 def reading(candidate: str, budget: float) -> str:
-    """Under which a test error is kept: after other epochs a candidate has another one."""
+    """Under which a tested figure is kept: after other epochs a candidate has another one."""
     return f"{candidate}@{float(budget)}"
 
 
@@ -83,6 +83,7 @@ def trace_of(
     history: Sequence[Entry],
     objectives: Sequence[Objective],
     search: str,
+    tested: str = "test_error",
 ) -> Trace:
     """The trace of a run's history.
 
@@ -93,6 +94,7 @@ def trace_of(
         history: All of it.
         objectives: The run's.
         search: Name of the phase that is the search; all others only tell test figures.
+        tested: Name of the test figure.
     """
     entries: list[Entry] = []
     spent: list[float] = []
@@ -116,9 +118,9 @@ def trace_of(
         for o in objectives
     ]
     tests = {
-        reading(e.candidate.id, e.budget or 0.0): e.figures["test_error"]
+        reading(e.candidate.id, e.budget or 0.0): e.figures[tested]
         for e in history
-        if "test_error" in e.figures
+        if tested in e.figures
     }
     ids = [e.candidate.id for e in entries]
     return Trace(arm, key, seed, budgets, spent, anew, ids, costs, tests, seconds)

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from evolution.quality import hypervolume, reference_point
-from nas.bench.account import Truth
+from nas.bench.account import Named, Truth
 from nas.bench.curves import Floats
 from nas.bench.trace import Trace
 from nas.core.config import RunConfig
 from nas.core.objective import parse_objectives
-from nas.evaluators import looking_up
+from nas.evaluators import account_of, looking_up
 
 
 def truth_of(config: RunConfig, traces: Sequence[Trace]) -> Truth:
@@ -23,6 +23,8 @@ def truth_of(config: RunConfig, traces: Sequence[Trace]) -> Truth:
         traces: Everything that was found; used where there is no table.
     """
     objectives = parse_objectives(config.objectives)
+    first = objectives[0]
+    named = Named(first.metric, account_of(config.evaluator).tested, first.direction)
     table = looking_up(config.evaluator)
     if table is None:
         rows = _found(traces)
@@ -37,13 +39,14 @@ def truth_of(config: RunConfig, traces: Sequence[Trace]) -> Truth:
         kept = [f for f in figures if all(o.feasible(f) for o in objectives)]
         rows = np.array([[o.cost(f) for o in objectives] for f in kept])
     if not len(rows):
-        return Truth(float("nan"), exact=False)
+        return Truth(float("nan"), exact=False, named=named)
     best = float(rows[:, 0].min())
     if len(objectives) == 1:
-        return Truth(best, exact=table is not None)
+        return Truth(best, exact=table is not None, named=named)
     corner = reference_point(rows)
     whole = hypervolume(rows, corner)
-    return Truth(best, table is not None, tuple(float(c) for c in corner), whole)
+    reference = tuple(float(c) for c in corner)
+    return Truth(best, table is not None, reference, whole, named)
 
 
 def _found(traces: Sequence[Trace]) -> Floats:

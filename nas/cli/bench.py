@@ -24,7 +24,7 @@ from nas.cli.options import (
 from nas.cli.streams import Streams
 
 if TYPE_CHECKING:
-    from nas.bench.account import Line
+    from nas.bench.account import Line, Truth
     from nas.bench.trace import Trace
 
 
@@ -58,8 +58,8 @@ def command(
     were added.
     """
     streams = Streams()
-    from nas.bench.account import account, cost_note
-    from nas.bench.arms import ArmSettings, Comparison, make_arms, read_comparison
+    from nas.bench.account import account, cost_note, decided_by
+    from nas.bench.arms import ArmSettings, Comparison, make_arms, read_comparison, with_goal
     from nas.bench.curves import by_arm
     from nas.bench.files import check_folder, write_comparison
     from nas.bench.runner import check_arms, run_all
@@ -77,7 +77,7 @@ def command(
         "plugins": given(plugins),
     }
     asked = {**file.run, **{name: value for name, value in flags.items() if value is not None}}
-    made = make_arms({"objectives": ("error:min",), **asked}, wanted, sets or ())
+    made = make_arms(with_goal(asked), wanted, sets or ())
     check_arms(made)
     first = seed or 0
     chosen = range(first, first + (seeds or file.seeds or 10))
@@ -100,32 +100,43 @@ def command(
     note = cost_note(lines)
     files = write_comparison(folder, groups, lines, truth)
     if json:
-        rows = [line.to_dict() for line in lines]
+        rows = [line.to_dict(truth.named) for line in lines]
         streams.document({"folder": str(folder), "note": note, "arms": rows})
         return
-    streams.text(_text(lines, truth.exact))
+    streams.text(_text(lines, truth, decided_by(traces)))
     if note:
         streams.text(f"\n{note}")
     streams.text(f"\nfiles  {'  '.join(str(path) for path in files)}")
 
 
-def _text(lines: list[Line], exact: bool) -> str:
-    """The account as aligned columns."""
+def _text(lines: list[Line], truth: Truth, decider: str) -> str:
+    """The account as aligned columns; shares are in percent.
+
+    Args:
+        lines: A line for each arm.
+        truth: What is known of the problem, and the names of the figures.
+        decider: What the differences are of (`nas.bench.account.decided_by`).
+    """
+    metric, tested = truth.named.metric, truth.named.tested
     several = any(math.isfinite(line.hypervolume) for line in lines)
-    heads = ["arm", "seeds", "epochs", "anew", "trained", "error [95 %]"]
-    heads += ["regret" if exact else "from best", "test error [95 %]"]
+    heads = ["arm", "seeds", "epochs", "anew", "trained", f"{_name(metric)} [95 %]"]
+    heads += ["regret" if truth.exact else "from best", f"{_name(tested)} [95 %]"]
     heads += ["hypervolume"] if several else []
     heads += ["difference [95 %]", "p", "cost ratio"]
+    differs = {"error": metric, "test_error": tested}.get(decider, "")
     rows = [heads]
     for line in lines:
         row = [line.arm, str(line.seeds), f"{line.epochs:.0f}", f"{line.epochs_anew:.0f}"]
         row += [f"{line.evaluations:.0f}"]
-        row += [_points(line.error, line.error_low, line.error_high), _percent(line.regret)]
-        row += [_points(line.test_error, line.test_low, line.test_high)]
+        row += [_interval(metric, line.error, line.error_low, line.error_high)]
+        row += ["" if math.isnan(line.regret) else _said(metric, line.regret)]
+        row += [_interval(tested, line.test_error, line.test_low, line.test_high)]
         row += [f"{line.hypervolume:.4f}"] if several else []
         low, high = line.difference_low, line.difference_high
-        scale = _number if several else _points
-        row += [scale(line.difference, low, high)]
+        if several:
+            row += [_number(line.difference, low, high)]
+        else:
+            row += [_interval(differs, line.difference, low, high)]
         row += ["" if math.isnan(line.p) else f"{line.p:.2g}"]
         row += ["" if math.isnan(line.ratio) else f"{line.ratio:.2f}"]
         rows.append(row)
@@ -136,14 +147,22 @@ def _text(lines: list[Line], exact: bool) -> str:
     )
 
 
-def _percent(value: float) -> str:
-    return "" if math.isnan(value) else f"{100 * value:.2f}"
+def _name(metric: str) -> str:
+    from nas.cli import words
+
+    return words.label(metric).replace("_", " ")
 
 
-def _points(value: float, low: float, high: float) -> str:
+def _said(metric: str, value: float) -> str:
+    from nas.core.metrics import SHARES
+
+    return f"{100 * value:.2f}" if metric in SHARES else f"{value:.4g}"
+
+
+def _interval(metric: str, value: float, low: float, high: float) -> str:
     if math.isnan(value):
         return ""
-    return f"{100 * value:.2f} [{100 * low:.2f}, {100 * high:.2f}]"
+    return f"{_said(metric, value)} [{_said(metric, low)}, {_said(metric, high)}]"
 
 
 def _number(value: float, low: float, high: float) -> str:

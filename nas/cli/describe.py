@@ -8,7 +8,7 @@ from typing import Any
 
 from nas.core.architecture import Architecture
 from nas.core.config import parse_assignments
-from nas.core.errors import ConfigError, UnsupportedError
+from nas.core.errors import ConfigError, NasError, SpaceError, UnsupportedError
 from nas.core.space import Costed, Space
 from search_spaces.scale import read_scale
 
@@ -57,7 +57,8 @@ def measure(
     """Count parameters and multiply-accumulates; torch is imported only if the space cannot.
 
     Raises:
-        SpaceError: A setting of the scale is unknown or out of range.
+        SpaceError: A setting of the scale is unknown or out of range, or the network cannot be
+            built for such inputs or does not take them.
     """
     full = read_scale(space.scale, scale, {})
     if isinstance(space, Costed):
@@ -65,8 +66,18 @@ def measure(
         return Size(cost.params, cost.macs, full, input_shape, num_classes)
     from nas.measure import count_macs, count_parameters
 
-    network = space.network(architecture, input_shape, num_classes, **scale)
-    macs = count_macs(network, input_shape)
+    try:
+        network = space.network(architecture, input_shape, num_classes, **scale)
+        macs = count_macs(network, input_shape)
+    except NasError:
+        raise
+    except Exception as error:  # whatever a network raises is about that network
+        line = " ".join(str(error).split())[:200]
+        raise SpaceError(
+            f"this network of {space.name} has no size at {'x'.join(map(str, input_shape))} input:"
+            f" {type(error).__name__}: {line}",
+            "say what it takes with --input and --classes",
+        ) from error
     return Size(count_parameters(network), macs, full, input_shape, num_classes)
 
 

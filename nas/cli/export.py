@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -11,6 +11,8 @@ from nas.cli.options import Json, NetworkScale, Plugins, Target, complete_form, 
 from nas.cli.streams import Streams
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from nas.cli.targets import ArchitectureTarget
 
 SUFFIXES: Final = {
@@ -21,8 +23,8 @@ SUFFIXES: Final = {
     "svg": "svg",
     "png": "png",
 }
-TABLE_SHAPE: Final = (3, 32, 32)
-"""What the networks of all known tables were trained on."""
+COMPUTING: Final = frozenset({"python", "onnx", "pt2"})
+"""Forms whose networks are run, for which it must be known what they take."""
 
 
 def command(
@@ -59,14 +61,16 @@ class Network:
     Attributes:
         scale: Macro settings.
         weights: File of trained weights.
-        input_shape: Channels, height, width.
+        input_shape: Of one input; channels, height and width of an image.
         classes: Length of the logits.
+        images: Real inputs `(B, *input_shape)` to compare on; None takes random ones.
     """
 
     scale: Mapping[str, Any] = field(default_factory=dict)
     weights: Path | None = None
-    input_shape: tuple[int, int, int] | None = None
+    input_shape: tuple[int, ...] | None = None
     classes: int | None = None
+    images: Tensor | None = None
 
 
 def read_network(
@@ -104,6 +108,13 @@ def export(what: str, form: str, out: Path | None, network: Network, streams: St
     found = find(what)
     if isinstance(found, RunTarget):
         network = of_run(found.folder, network)
+    evaluator = target.space.evaluator
+    if form in COMPUTING and network.input_shape is None and evaluator != "train":
+        raise ConfigError(
+            f"what networks of {target.space.name!r} take is known to its evaluator"
+            f" {evaluator!r} only",
+            "name a run, of an evaluator with `inputs`, or say it with --input and --classes",
+        )
     request = ExportRequest(
         architecture=target.architecture,
         out=place,
@@ -111,6 +122,7 @@ def export(what: str, form: str, out: Path | None, network: Network, streams: St
         input_shape=network.input_shape or (3, 32, 32),
         num_classes=network.classes or 10,
         weights=network.weights,
+        images=network.images,
     )
     result = write(form, request)
     if streams.json:
@@ -134,30 +146,31 @@ def export(what: str, form: str, out: Path | None, network: Network, streams: St
 
 
 def of_run(folder: Path, said: Network) -> Network:
-    """What was said, and for what was not, the run's best network.
+    """What was said, and for what was not, the run's best network and its evaluator's inputs.
 
     Raises:
-        NasError: The run's data cannot be read.
+        NasError: What the evaluator has its inputs from cannot be read.
     """
     from nas.cli.result import load_result
     from nas.engine.run import read_config
-    from nas.evaluators import looking_up
-    from nas.training import load_data
+    from nas.evaluators import inputs_of
 
     config = read_config(folder)
     best = load_result(folder).get("best") or {}
     weights = folder / "best" / "weights.safetensors"
-    shape, classes = said.input_shape, said.classes
-    table = looking_up(config.evaluator)
-    if table is not None:
-        shape, classes = shape or TABLE_SHAPE, classes or table.view(config).classes
-    if shape is None or classes is None:
-        data = load_data(config.data, config.seed, **config.data_settings)
-        shape, classes = shape or data.input_shape, classes or data.num_classes
-    if said.weights is None and weights.is_file() and not said.scale:
-        said = Network(said.scale, weights, shape, classes)
+    chosen = said.weights
+    if chosen is None and weights.is_file() and not said.scale:
+        chosen = weights
     scale = {**config.network, **(best.get("scale") or {}), **said.scale}
-    return Network(scale, said.weights, shape, classes)
+    network = replace(said, scale=scale, weights=chosen)
+    given = None
+    if said.input_shape is None or said.classes is None:
+        given = inputs_of(config)
+    if given is None:
+        return network
+    shape = said.input_shape or given.shape
+    images = given.examples if shape == given.shape else None
+    return replace(network, input_shape=shape, classes=said.classes or given.classes, images=images)
 
 
 def _stem(target: ArchitectureTarget) -> str:

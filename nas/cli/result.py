@@ -113,6 +113,9 @@ def print_result(result: Mapping[str, Any], streams: Streams) -> None:
     if beside.get("epochs"):  # reading what was found costs none
         looked_up = {**beside, "seconds": 0}
         streams.line(f"       the random searches to compare with: {words.cost(looked_up)}")
+    if result.get("failed"):
+        count = words.number(int(result["failed"]), "evaluation")
+        streams.line(f"failed {count}; the first: {result.get('first_failure')}")
     streams.line(f"files  {run}")
     for text in next_commands(run, result):
         streams.note(f"next:  {text}", style="dim")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nas.cli.options import Json, NetworkScale, Plugins, complete_target, load_plugins
+from nas.cli.options import Json, NetworkScale, Plugins, complete_target, load_plugins, option
 from nas.cli.streams import Streams
 
 if TYPE_CHECKING:
@@ -28,9 +28,11 @@ def command(
     json: Json = False,
     sets: NetworkScale = None,
     input_shape: Annotated[
-        str, typer.Option("--input", metavar="CxHxW", help="Size of an image.")
-    ] = "3x32x32",
-    classes: Annotated[int, typer.Option(min=1, help="Number of classes.")] = 10,
+        str | None, option("CxHxW", "Size of an image [default: 3x32x32].", "--input")
+    ] = None,
+    classes: Annotated[
+        int | None, option(None, "Number of classes [default: 10].", least=1)
+    ] = None,
     plugins: Plugins = None,
 ) -> None:
     """Say what something is: choices, size, parameters, multiply-adds, figures, front, cells."""
@@ -44,7 +46,8 @@ def command(
         show_run(found.folder, streams)
     elif isinstance(found, ArchitectureTarget):
         scale = parse_scale(sets or ())
-        show_architecture(found, scale, read_shape(input_shape), classes, streams)
+        shape = None if input_shape is None else read_shape(input_shape)
+        show_architecture(found, scale, shape, classes, streams)
     else:
         show_space(found.space, streams)
 
@@ -85,26 +88,41 @@ def show_space(space: Space, streams: Streams) -> None:
 def show_architecture(
     target: ArchitectureTarget,
     scale: dict[str, Any],
-    input_shape: tuple[int, int, int],
-    classes: int,
+    input_shape: tuple[int, int, int] | None,
+    classes: int | None,
     streams: Streams,
 ) -> None:
-    """An architecture: its cells, its size at a stated scale, its notation."""
+    """An architecture: its cells, its size at a stated scale, its notation.
+
+    Without `input_shape` and `classes` the size is told for images only: what networks of other
+    evaluators take is not known here.
+
+    Raises:
+        SpaceError: The size cannot be told (see `describe.measure`).
+    """
     from nas.cli import describe, words
 
     space, architecture = target.space, target.architecture
-    size = describe.measure(space, architecture, scale, input_shape, classes)
+    size = None
+    if space.evaluator == "train" or input_shape or classes:
+        shape = input_shape or (3, 32, 32)
+        size = describe.measure(space, architecture, scale, shape, classes or 10)
     text = describe.notation(space, architecture)
     if streams.json:
+        counted = {} if size is None else size.to_dict()
         streams.document(
-            {**architecture.to_dict(), **size.to_dict(), **({"notation": text} if text else {})}
+            {**architecture.to_dict(), **counted, **({"notation": text} if text else {})}
         )
         return
     streams.line(f"{target.name}  [{architecture.id}]", style="bold")
-    shape = "x".join(map(str, size.input_shape))
-    streams.line(f"  at        {words.scale(size.scale)}; {shape} input, {classes} classes")
-    streams.line(f"  params    {size.params:,}")
-    streams.line(f"  macs      {size.macs:,} multiply-adds an image")
+    if size is None:
+        streams.line(f"  size      depends on what {space.evaluator} evaluates it on")
+    else:
+        taken = "x".join(map(str, size.input_shape))
+        at = f"{words.scale(size.scale)}; {taken} input, {size.num_classes} classes"
+        streams.line(f"  at        {at}")
+        streams.line(f"  params    {size.params:,}")
+        streams.line(f"  macs      {size.macs:,} multiply-adds an image")
     for line in describe.cells(space, architecture):
         streams.line(f"  {line}")
     if text:

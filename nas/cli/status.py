@@ -51,10 +51,11 @@ def one_run(folder: Path, streams: Streams) -> None:
     if streams.json:
         streams.document(found)
         return
+    data = f", data {found['data']}" if found["data"] else ""
     rows = {
         "run": str(folder),
         "status": f"{found.get('status')}  {found.get('reason') or ''}",
-        "search": f"{found['strategy']} on {found['space']}, data {found['data']}",
+        "search": f"{found['strategy']} on {found['space']}{data}",
         "begun": _when(found.get("created")),
         "spent": words.cost({**found.get("spent", {}), "seconds": found.get("elapsed", 0.0)}),
         "budget": found.get("budget") or "the strategy's own end",
@@ -97,8 +98,19 @@ def _status(folder: Path) -> dict[str, Any]:
         found = dict(run.status())
         found["run"] = str(folder)
         found["space"], found["strategy"] = run.config.space, run.config.strategy
-        found["data"] = run.config.data
+        found["data"] = run.config.data if _reads_data(run.config.evaluator) else None
         return found
+
+
+def _reads_data(evaluator: str) -> bool:
+    """Whether figures are of the run's data: those of our trainings and of tables."""
+    from nas.core.errors import PluginError
+    from nas.evaluators import looking_up
+
+    try:
+        return evaluator == "train" or looking_up(evaluator) is not None
+    except PluginError:  # of a package that is broken
+        return False
 
 
 def _table(runs: list[dict[str, Any]]) -> Table:
@@ -115,7 +127,7 @@ def _table(runs: list[dict[str, Any]]) -> Table:
             str(found.get("status")),
             str(found.get("space", "")),
             str(found.get("strategy", "")),
-            str(found.get("data", "")),
+            str(found.get("data") or ""),
             _when(found.get("created")),
             words.cost(_spent(found)) if "spent" in found else str(found.get("reason", "")),
         )

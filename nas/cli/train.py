@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from nas.cli.options import Data, Device, Json, Plugins, Quiet, Seed, Sets, Target, given, option
 from nas.cli.streams import Streams
 
 if TYPE_CHECKING:
     from nas.core.architecture import Architecture
+    from nas.core.config import RunConfig
 
-SHOWN = ("test_error", "error", "loss", "params", "macs", "epochs", "seconds")
+COSTS: Final = ("epochs", "seconds")
 
 
 def command(
@@ -53,11 +54,14 @@ class Job:
     Attributes:
         name: What the person called the architecture.
         architecture: The architecture.
-        arguments: Of `nas.api.evaluate`.
+        config: As `nas.api.evaluate` will resolve it.
+        arguments: Of `nas.api.evaluate`: of settings only those asked for, which go over a
+            member's own, as what a preset says does not.
     """
 
     name: str
     architecture: Architecture
+    config: RunConfig
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -78,23 +82,13 @@ def prepare(
     from nas.core.config import merge
     from nas.core.errors import ConfigError
     from nas.engine import resolve
-    from nas.engine.run import read_config
 
-    resolve.load_plugins(asked.get("plugins") or ())
+    loaded = resolve.load_plugins(asked.get("plugins") or ())
     target = find_architecture(what)
     found = find(what)
-    base: dict[str, Any] = {}
-    if isinstance(found, RunTarget):
-        config = read_config(found.folder)
-        best = _best(found.folder)
-        base = {
-            "data": config.data,
-            "data_settings": config.data_settings,
-            "network": {**config.network, **(best.get("scale") or {})},
-            "recipe": merge(config.recipe, best.get("recipe") or config.final.recipe),
-            "seed": config.seed,
-        }
+    base = _of_run(found.folder) if isinstance(found, RunTarget) else {}
     given = merge(base, {key: value for key, value in asked.items() if value is not None})
+    given["plugins"] = list(dict.fromkeys((*base.get("plugins", ()), *loaded)))
     given = merge(given, {"recipe": read_recipe(recipe)})
     given = merge(given, _sections(assignments))
     config = resolve.resolve({**given, "space": target.space.name, "strategy": "random"})
@@ -105,11 +99,15 @@ def prepare(
     return Job(
         target.name,
         target.architecture,
+        config,
         {
-            "recipe": dict(config.recipe),
+            "recipe": given.get("recipe", {}),
             "data": config.data,
             "data_settings": dict(config.data_settings),
-            "scale": dict(config.network),
+            "scale": given.get("network", {}),
+            "evaluator": config.evaluator,
+            "evaluator_settings": given.get("evaluator_settings", {}),
+            "plugins": config.plugins,
             "epochs": epochs,
             "seed": config.seed,
             "device": config.device,
@@ -127,32 +125,48 @@ def train(job: Job, streams: Streams) -> None:
     from nas import api
     from nas.cli import words
     from nas.cli.progress import listening
+    from nas.core.config import merge
 
-    arguments = job.arguments
+    config, out = job.config, job.arguments["out"]
+    place = f"on {config.data}" if config.evaluator == "train" else f"by {config.evaluator}"
     streams.note(
-        f"training {job.name} on {arguments['data']}, seed {arguments['seed']},"
-        f" {words.scale(arguments['scale'])} scale"
+        f"training {job.name} {place}, seed {config.seed}, {words.scale(config.network)} scale"
     )
     with listening(streams, phases=False) as listeners:
-        entry = api.evaluate(job.architecture, listeners=listeners, **arguments)
-    figures = dict(entry.figures)
-    result = {
-        "event": "result",
-        "status": entry.status,
-        "architecture": job.architecture.to_dict(),
-        "scale": arguments["scale"],
-        "figures": figures,
-        "out": None if arguments["out"] is None else str(arguments["out"]),
-    }
+        entry = api.evaluate(job.architecture, listeners=listeners, **job.arguments)
+    candidate, figures = entry.candidate, dict(entry.figures)
+    own = {} if candidate.recipe is None else candidate.recipe.to_dict()
     if streams.json:
-        streams.record({"schema": 1, **result})
+        streams.record(
+            {
+                "schema": 1,
+                "event": "result",
+                "status": entry.status,
+                "architecture": job.architecture.to_dict(),
+                "scale": {**config.network, **candidate.scale},
+                "recipe": merge(config.recipe, own),
+                "figures": figures,
+                "out": None if out is None else str(out),
+            }
+        )
         return
     streams.line(f"{job.name}  [{job.architecture.id}]", style="bold")
-    for name in SHOWN:
-        if name in figures:
-            streams.line(f"  {words.label(name):<14} {words.figure(name, figures[name])}")
-    if arguments["out"] is not None:
-        streams.line(f"  {'files':<14} {arguments['out']}")
+    for name in _wanted(config, figures):
+        streams.line(f"  {words.label(name):<14} {words.figure(name, figures[name])}")
+    if own:
+        streams.line(f"  {'recipe':<14} {words.settings(own)}")
+    if out is not None:
+        streams.line(f"  {'files':<14} {out}")
+
+
+def _wanted(config: RunConfig, figures: Mapping[str, float]) -> list[str]:
+    """Names of the figures that a person is shown, the evaluator's goal among them."""
+    from nas.core.metrics import shown
+    from nas.evaluators import account_of
+
+    account = account_of(config.evaluator)
+    names = shown(figures, [account.goal, account.tested])
+    return [*names, *(name for name in COSTS if name in figures)]
 
 
 def read_recipe(text: str | None) -> dict[str, Any]:
@@ -187,8 +201,29 @@ def _sections(assignments: tuple[str, ...]) -> dict[str, Any]:
     return sections
 
 
-def _best(folder: Path) -> dict[str, Any]:
-    """A run's best candidate as its result describes it: architecture, recipe, scale."""
-    from nas.cli.result import load_result
+def _of_run(folder: Path) -> dict[str, Any]:
+    """Fields of the configuration by which a run's best is trained as the run did.
 
-    return dict(load_result(folder).get("best") or {})
+    What was found in a table is trained: reading its figures again would say nothing new. A
+    plug-in that is no longer there is left out: what is not its own can still be trained.
+    """
+    from nas.cli.result import load_result
+    from nas.core.config import merge
+    from nas.engine.run import read_config
+    from nas.evaluators import looking_up
+
+    config = read_config(folder)
+    best = load_result(folder).get("best") or {}
+    fields: dict[str, Any] = {
+        "data": config.data,
+        "data_settings": config.data_settings,
+        "network": {**config.network, **(best.get("scale") or {})},
+        "recipe": merge(config.recipe, best.get("recipe") or config.final.recipe),
+        "seed": config.seed,
+        "plugins": [file for file in config.plugins if Path(file).is_file()],
+        "evaluator": "train",
+    }
+    if looking_up(config.evaluator) is None:
+        fields["evaluator"] = config.evaluator
+        fields["evaluator_settings"] = config.evaluator_settings
+    return fields

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -130,19 +130,40 @@ class Front:
         }
 
     def to_csv(self) -> str:
-        """The content of `front.csv`: id, scale and every figure, one point a line."""
+        """The content of `front.csv`, one point a line: id, scale, recipe, every figure.
+
+        Where a candidate has a recipe of its own, `recipe.KEY` (`recipe.A.B` of what lies deeper)
+        is a column; it is empty for those that have not.
+        """
         finite = [_finite(point.figures) for point in self.points]
         names = sorted({name for figures in finite for name in figures})
         scales = sorted({name for point in self.points for name in point.candidate.scale})
+        recipes = [_recipe(point.candidate) for point in self.points]
+        keys = sorted({key for recipe in recipes for key in recipe})
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["id", "architecture", *scales, *names])
-        for point, figures in zip(self.points, finite, strict=True):
-            scale = [point.candidate.scale.get(name, "") for name in scales]
-            row = [repr(figures[name]) if name in figures else "" for name in names]
+        writer.writerow(["id", "architecture", *scales, *keys, *names])
+        for point, recipe, figures in zip(self.points, recipes, finite, strict=True):
             candidate = point.candidate
-            writer.writerow([candidate.id, candidate.architecture.id, *scale, *row])
+            scale = [candidate.scale.get(name, "") for name in scales]
+            settings = [recipe.get(key, "") for key in keys]
+            row = [repr(figures[name]) if name in figures else "" for name in names]
+            writer.writerow([candidate.id, candidate.architecture.id, *scale, *settings, *row])
         return text.getvalue()
+
+
+def _recipe(candidate: Candidate) -> dict[str, Any]:
+    """Values of a candidate's own recipe by `recipe.KEY`."""
+
+    def flat(values: Mapping[str, Any], above: str) -> Iterator[tuple[str, Any]]:
+        for name, value in values.items():
+            if isinstance(value, Mapping):
+                yield from flat(value, f"{above}.{name}")
+            else:
+                yield f"{above}.{name}", value
+
+    recipe = candidate.recipe
+    return {} if recipe is None else dict(flat(recipe.to_dict(), "recipe"))
 
 
 def _finite(figures: Mapping[str, float]) -> dict[str, float]:

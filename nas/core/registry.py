@@ -11,6 +11,7 @@ import difflib
 import importlib
 import importlib.util
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -63,11 +64,13 @@ class Registry(Generic[T]):
     Args:
         kind: What a member is called in messages, e.g. "search space".
         group: Entry-point group through which other packages add members.
+        form: Regular expression that names must match; None for any.
     """
 
-    def __init__(self, kind: str, group: str) -> None:
+    def __init__(self, kind: str, group: str, form: str | None = None) -> None:
         self.kind = kind
         self.group = group
+        self._form = form
         self._rows: dict[str, Row] = {}
         self._scanned = False
 
@@ -75,10 +78,11 @@ class Registry(Generic[T]):
         """Register `target`, an object or 'module:attribute', under `name`.
 
         Raises:
-            PluginError: The name is taken.
+            PluginError: The name is taken, or none for this kind.
         """
         if name in self._rows:
             raise PluginError(f"{self.kind} {name!r} is registered twice", "choose another name")
+        self._check(name)
         self._rows[name] = Row(name, target, summary)
 
     def register(self, name: str, summary: str = "") -> Callable[[T], T]:
@@ -135,6 +139,12 @@ class Registry(Generic[T]):
             hint = close_matches(str(name), self._rows)
             raise PluginError(f"unknown {self.kind} {name!r}", hint) from None
 
+    def _check(self, name: str) -> None:
+        if self._form is not None and not re.fullmatch(self._form, name, re.ASCII):
+            raise PluginError(
+                f"{self.kind} {name!r} cannot be called so", "letters, digits and _, as in a_name"
+            )
+
     def _scan(self) -> None:
         if self._scanned:
             return
@@ -146,6 +156,7 @@ class Registry(Generic[T]):
                     f"{self.kind} {point.name!r} of {point.value} is registered twice",
                     "uninstall one of the packages",
                 )
+            self._check(point.name)
             found[point.name] = row
         self._rows.update(found)
         self._scanned = True

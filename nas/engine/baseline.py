@@ -42,7 +42,10 @@ def baseline(history: Sequence[Entry], account: Account = ACCOUNT) -> Mapping[st
     final = [
         e
         for e in history
-        if e.ok and isinstance(e.work, Evaluate) and e.tags.get("stage") == "final"
+        if e.ok
+        and isinstance(e.work, Evaluate)
+        and e.tags.get("stage") == "final"
+        and {account.goal, account.tested} <= e.figures.keys()
     ]
     arms = {arm: [e for e in final if e.tags.get("arm") == arm] for arm in (FOUND, RANDOM)}
     found, drawn = _chosen(arms[FOUND], account), _chosen(arms[RANDOM], account)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nas.core.metrics import SHARES
 from nas.core.work import Evaluate
 from nas.engine.records import Entry
 from nas.evaluators import Account
@@ -75,14 +76,21 @@ def _sentence(
     interval: tuple[float, float, float],
     epochs: float,
 ) -> str:
-    name = metric.replace("_", " ") if metric == "test_error" else "validation error"
-    mean, low, high = (100 * value for value in interval)
+    name = "validation error" if metric == "error" else metric.replace("_", " ")
+    share = metric in SHARES
+    sign = "%" if share else ""
+
+    def said(value: float) -> str:
+        return f"{100 * value:.2f}" if share else f"{value:.4g}"
+
+    mean, low, high = map(said, interval)
     beaten, count = sum(own < other for other in theirs), len(theirs)
     ties = sum(own == other for other in theirs)
     equal = f", equals {ties}" if ties else ""
-    spread = f" ({100 * CONFIDENCE:.0f}% interval {low:.2f} to {high:.2f})" if low < high else ""
+    known = interval[1] < interval[2]
+    spread = f" ({100 * CONFIDENCE:.0f}% interval {low} to {high})" if known else ""
     return (
-        f"the search's pick has {100 * own:.2f}% {name}; {count} random searches of the same"
-        f" {epochs:g} epochs have {mean:.2f}% on average{spread}; it beats"
+        f"the search's pick has {said(own)}{sign} {name}; {count} random searches of the same"
+        f" {epochs:g} epochs have {mean}{sign} on average{spread}; it beats"
         f" {100 * beaten / count:.0f}% of them ({beaten} of {count}{equal})."
     )

@@ -110,11 +110,23 @@ class Budget:
         return ",".join(parts) or UNLIMITED
 
 
+@dataclass(frozen=True)
+class Promise(Spent):
+    """What a work will cost at least.
+
+    Attributes:
+        whole: Epochs it was asked to train for from the start; 0 if it goes on or none are known.
+    """
+
+    whole: float = 0.0
+
+
 class Meter:
     """What one phase has spent, in the order in which its generator was told.
 
     Works asked for but not yet told count with what they will cost at least, so that a batch
-    is cut at the same work whatever the order in which its parts finish.
+    is cut at the same work whatever the order in which its parts finish. Where an epoch has cost
+    more than one so far, as with optimizers that take several gradients a step, it is expected to.
 
     Args:
         budget: The limits.
@@ -125,6 +137,7 @@ class Meter:
         self.spent = Spent()
         self._open = 0
         self._promised = Spent()
+        self._asked = self._paid = 0.0  # epochs of works from the start, and what they cost
 
     def admits(self) -> bool:
         """Whether one more work may be asked for."""
@@ -140,19 +153,23 @@ class Meter:
             return True
         return limit.epochs is not None and total.epochs >= limit.epochs * (1 - 1e-12)
 
-    def promise(self, work: Work) -> Spent:
+    def promise(self, work: Work) -> Promise:
         """Count `work` as asked for; give the result to `settle` when it is told."""
-        promise = Spent()
+        promise = Promise()
         if isinstance(work, Evaluate):
-            least = float(work.budget or 0.0) - float(work.since or 0.0)
-            promise = Spent(epochs=max(0.0, least), evaluations=1)
+            budget, since = float(work.budget or 0.0), float(work.since or 0.0)
+            epochs = max(0.0, budget - since) * (self._paid / self._asked if self._asked else 1.0)
+            promise = Promise(epochs, 1, whole=0.0 if since else budget)
         self._open += 1
         self._promised = self._promised + promise
         return promise
 
-    def settle(self, promise: Spent, spent: Spent) -> None:
+    def settle(self, promise: Promise, spent: Spent) -> None:
         """Replace a promise by what the work cost."""
         self._open -= 1
+        if promise.whole and spent.epochs:  # a failed one says nothing, nor one that was free
+            self._asked += promise.whole
+            self._paid += max(promise.whole, spent.epochs)
         p = self._promised
         self._promised = (
             Spent(p.epochs - promise.epochs, p.evaluations - promise.evaluations)

@@ -16,6 +16,7 @@ from typing import Final
 
 from nas.core.canonical import content_id
 from nas.core.work import Call, Evaluate, Outcome, Spent, Work
+from nas.engine.budget import Promise
 from nas.engine.errors import Stopped, TimeUp, fatal
 from nas.engine.events import Bus, Notice, Progress, WorkDone, WorkStarted
 from nas.engine.executors.base import Executor, Job, Message, Report, Said, Warned
@@ -52,7 +53,7 @@ class Ticket:
     sequence: int
     work: Work
     told: Callable[[Ticket], None]
-    promise: Spent = field(default_factory=Spent)
+    promise: Promise = field(default_factory=Promise)
     key: str = ""
     paid: Paid | None = None
     ordinal: int = -1

@@ -19,7 +19,7 @@ from nas.evaluators import WEIGHTS, account_of, inputs_of, looking_up
 from nas.export import ExportRequest, ExportResult, export
 from nas.export.files import write_bytes
 from nas.export.front_picture import Dot
-from nas.export.paint import costs_of
+from nas.export.paint import costs_of, directions_of
 from nas.export.picture_files import write_front_png
 from nas.export.report import write_report
 from nas.export.request import NoSuchFormError
@@ -32,6 +32,10 @@ FORMS: Final = (
     ("onnx", "model.onnx"),
     ("svg", "cells.svg"),
 )
+DRAWN: Final = ("json", "svg")
+"""Forms that compute nothing."""
+
+NO_INPUTS: Final = "its evaluator does not say what its networks take (inputs)"
 
 
 def deliver(run: Run) -> list[str]:
@@ -49,7 +53,13 @@ def deliver(run: Run) -> list[str]:
     if best is not None:
         exports, notices = export_best(run, best)
         front, goal = run.pareto.to_dict(), account_of(run.config.evaluator).goal
-        write_front_png(folder / "front.png", dots(run), target=goal, costs=costs_of(front, goal))
+        write_front_png(
+            folder / "front.png",
+            dots(run),
+            target=goal,
+            costs=costs_of(front, goal),
+            directions=directions_of(front),
+        )
     write_report(folder / "report.html", report_data(run, exports))
     return notices
 
@@ -58,7 +68,8 @@ def export_best(run: Run, best: Entry) -> tuple[list[dict[str, Any]], list[str]]
     """Export the best network with its trained weights, each form compared with it.
 
     A form that the network cannot have, or whose libraries are not installed, is left out, which a
-    notice says; the weights are there in any case.
+    notice says, and so are all that compute where nobody says what the networks take; the weights
+    are there in any case.
     """
     assert run.folder is not None
     folder = run.folder / BEST
@@ -66,12 +77,16 @@ def export_best(run: Run, best: Entry) -> tuple[list[dict[str, Any]], list[str]]
     request = best_request(run, best)
     written: list[dict[str, Any]] = []
     notices: list[str] = []
-    wanted = {"json", "svg"}
+    wanted = set(DRAWN)
     if looking_up(run.config.evaluator) is not None:
         wanted.add("python")
         notices.append(f"{BEST}/model.py has no weights: its figures were looked up, not trained")
+    fed = request.weights is not None and inputs_of(run.config) is not None
+    if request.weights is not None and not fed:
+        names = " and ".join(name for form, name in FORMS if form not in wanted)
+        notices.append(f"{BEST}/{names} were left out: {NO_INPUTS}")
     for form, name in FORMS:
-        if form not in wanted and request.weights is None:
+        if form not in wanted and not fed:
             continue
         try:
             result = export(form, replace(request, out=folder / name))

@@ -8,8 +8,8 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any, Final
 
-from nas.core.config import RunConfig, merge
-from nas.core.errors import ConfigError, PluginError, UnsupportedError
+from nas.core.config import RunConfig, build_settings, merge
+from nas.core.errors import ConfigError, NasError, PluginError, UnsupportedError
 from nas.core.objective import check_metrics, parse_objectives
 from nas.core.problem import Problem
 from nas.core.protocols import Evaluator
@@ -72,11 +72,7 @@ def check_evaluator(
     if member is None:
         if function is None:
             _check_reported(config)
-        if config.evaluator_settings:
-            key = next(iter(config.evaluator_settings))
-            name = config.evaluator.partition(":")[0]
-            raise ConfigError(f"evaluator {name!r} has no setting {key!r}", "leave it out")
-        return {}
+        return _own_settings(config)
     kind = STRATEGIES.get(config.strategy)
     if kind.sessions:
         raise UnsupportedError(
@@ -92,6 +88,19 @@ def check_evaluator(
     return changes
 
 
+def _own_settings(config: RunConfig) -> dict[str, Any]:
+    """An evaluator's settings, complete; empty if it has none and none are given."""
+    name = config.evaluator.partition(":")[0]
+    model = getattr(EVALUATORS.get(name), "Settings", None) if name in EVALUATORS else None
+    if model is not None:
+        values = build_settings(model, config.evaluator_settings, f"setting of {name}")
+        return {"evaluator_settings": values.model_dump(mode="json")}
+    if config.evaluator_settings:
+        key = next(iter(config.evaluator_settings))
+        raise ConfigError(f"evaluator {name!r} has no setting {key!r}", "leave it out")
+    return {}
+
+
 def check_recipe(config: RunConfig) -> None:
     """Refuse settings of trainings that the evaluator does not have.
 
@@ -101,7 +110,16 @@ def check_recipe(config: RunConfig) -> None:
     """
     own = _own_recipe(config.evaluator)
     if own is not None:
-        own(config)
+        try:
+            own(config)
+        except NasError:
+            raise
+        except Exception as error:  # whatever a plug-in raises is about that plug-in
+            raise PluginError(
+                f"evaluator {config.evaluator!r} cannot check its recipe:"
+                f" {type(error).__name__}: {error}",
+                "mend the plug-in",
+            ) from error
         return
     TrainingRecipe.from_settings(config.recipe)
     TrainingRecipe.from_settings(merge(config.recipe, config.final.recipe))
@@ -119,8 +137,9 @@ def preset_for(defaults: Mapping[str, Any], evaluator: str) -> dict[str, Any]:
         final = values.get("final", {})
         values["final"] = {key: value for key, value in final.items() if key != "recipe"}
     objectives = defaults.get("objectives") or RunConfig.model_fields["objectives"].default
-    given = account.given()
-    if given is not None and any(o.metric not in given for o in parse_objectives(objectives)):
+    given, wanted = account.given(), [o.metric for o in parse_objectives(objectives)]
+    unknown = given is not None and not set(wanted) <= set(given)
+    if unknown or account.goal not in wanted:
         values["objectives"] = (f"{account.goal}:min",)
     return values
 
@@ -136,7 +155,12 @@ def _check_reported(config: RunConfig) -> None:
     if colon and name not in EVALUATORS:  # "module:function": reports whatever it likes
         _check_importable(config.evaluator)
         return
-    reported = account_of(name).given()
+    account = account_of(name)
+    if account.tested in [objective.metric for objective in parse_objectives(config.objectives)]:
+        raise ConfigError(
+            f"objective {account.tested!r} would tune on the test split", f"use {account.goal}"
+        )
+    reported = account.given()
     if reported is not None:
         check_metrics(parse_objectives(config.objectives), reported)
 

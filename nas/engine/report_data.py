@@ -8,7 +8,8 @@ from contextlib import suppress
 from typing import Any
 
 from nas.core.config import RunConfig
-from nas.core.errors import NasError, UnsupportedError
+from nas.core.errors import NasError, PluginError, UnsupportedError
+from nas.core.objective import parse_objectives
 from nas.core.work import Call, Evaluate
 from nas.engine.baseline import baseline
 from nas.engine.records import Entry
@@ -31,13 +32,13 @@ def report_data(run: Run, exports: Sequence[Mapping[str, Any]] = ()) -> ReportDa
     best = run.best
     name = run.folder.name if run.folder else "run"
     note = data_note(config)
-    account = account_of(config.evaluator)
+    account = known_account(config)
     return ReportData(
         name=name,
         status=str(status.get("status", "done")),
         space=config.space,
         strategy=config.strategy,
-        data=_told(config, data_of, config.data),
+        data=_told(config, data_of, config.data) if _reads_data(config) else "",
         seed=config.seed,
         created=time.strftime("%Y-%m-%d %H:%M", time.localtime(status.get("created", 0))),
         best=None if best is None else _best(best),
@@ -98,7 +99,7 @@ def _front(run: Run) -> dict[str, Any]:
         )
         for entry in compared(run.history)
     ]
-    return {**front, "points": points, "goal": account_of(run.config.evaluator).goal}
+    return {**front, "points": points, "goal": known_account(run.config).goal}
 
 
 def _curves(history: Sequence[Entry], goal: str) -> dict[str, Any]:
@@ -124,6 +125,14 @@ def _curves(history: Sequence[Entry], goal: str) -> dict[str, Any]:
         title: {"series": lines, "x": "epoch", "metric": _unit(title, goal)}
         for title, lines in series.items()
     }
+
+
+def known_account(config: RunConfig) -> Account:
+    """What an evaluator says of itself; of one that has moved since, what the objectives tell."""
+    try:
+        return account_of(config.evaluator)
+    except PluginError:
+        return Account(goal=parse_objectives(config.objectives)[0].metric)
 
 
 def _unit(title: str, goal: str) -> str:
@@ -194,13 +203,18 @@ def _told(config: RunConfig, about: Callable[[RunConfig], str], otherwise: str) 
         return otherwise
 
 
+def _reads_data(config: RunConfig) -> bool:
+    """Whether figures are of a data set: our trainings', or what a table was made on."""
+    return config.evaluator == "train" or looking_up(config.evaluator) is not None
+
+
 def data_note(config: RunConfig) -> str:
-    """What a reader must know of the data."""
+    """What a reader must know of the data, if there are any."""
     if looking_up(config.evaluator) is not None:
         coverage = _told(config, coverage_of, "")
         text = "Nothing was trained: all figures were looked up in a published table."
         return f"{text} {coverage[:1].upper()}{coverage[1:]}." if coverage else text
-    if config.data == "digits":
+    if config.data == "digits" and _reads_data(config):
         return (
             "The data are scikit-learn's 1,797 digits of 8x8 pixels: enough to see everything "
             "work, too little to tell good architectures apart. Name your own with --data."

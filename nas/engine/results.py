@@ -34,6 +34,7 @@ class RunResult:
         compared: What the random searches are charged with that a search on a table is compared
             with: nobody pays for them.
         objectives: As in the configuration.
+        failed: Why evaluations failed, one line each, in the order in which they did.
         budget: The search's, as it is now; None for none.
         extra: What stages returned besides candidates, such as a "baseline".
         signal: Number of the signal that stopped the run, 0 for none.
@@ -49,6 +50,7 @@ class RunResult:
     spent: Spent
     compared: Spent = field(default_factory=Spent)
     objectives: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
     budget: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     signal: int = 0
@@ -80,6 +82,8 @@ class RunResult:
             "budget": self.budget,
             "spent": _told(self.spent),
             "comparison_spent": _told(self.compared) if self.compared != Spent() else None,
+            "failed": len(self.failed),
+            "first_failure": self.failed[0] if self.failed else None,
             "baseline": None,
             **self.extra,
         }

@@ -267,6 +267,7 @@ class Run:
             spent=replace(spent, seconds=self.elapsed),
             compared=compared,
             objectives=self.config.objectives,
+            failed=tuple(view.failures(self._opened)),
             budget=self.config.budget,
             extra=extra,
             signal=self._stop.signal,

@@ -178,10 +178,12 @@ def point_of(
     candidate: Candidate, figures: Mapping[str, float], tags: Mapping[str, Any], *, front: bool
 ) -> Told:
     """A candidate as pictures and tables of the front show it."""
+    recipe = candidate.recipe
     return {
         "id": candidate.id,
         "figures": dict(figures),
         "scale": dict(candidate.scale),
+        **({} if recipe is None else {"recipe": recipe.to_dict()}),
         "arm": str(tags.get("arm", "search")),
         "front": front,
     }

@@ -6,6 +6,7 @@ from typing import Any
 
 from nas.core.front import Front
 from nas.core.objective import parse_objectives
+from nas.core.work import Evaluate
 from nas.engine import folder as files
 from nas.engine.lock import holder
 from nas.engine.opening import Opened
@@ -17,6 +18,11 @@ from nas.engine.results import front_of, judged, rank
 def history(run: Opened) -> list[Entry]:
     """Every work and its outcome, in the order of completion."""
     return list(run.store.history())
+
+
+def failures(run: Opened) -> list[str]:
+    """Why evaluations failed, one line each, in the order in which they did."""
+    return [e.error for e in history(run) if not e.ok and isinstance(e.work, Evaluate)]
 
 
 def counted(run: Opened) -> list[Entry]:

@@ -18,11 +18,13 @@ WEIGHTS: Final = "weights.safetensors"
 EVALUATORS: Registry[Any] = Registry("evaluator", "nas.evaluators")
 """A member is called with the run's specification and gives an `Evaluator`, or is itself a
 function of candidate, budget and seed that gives figures. A class may declare more (`Account`), and
-may have the static methods
+may have
 
-- `check(config)`, which says what is wrong with a run's configuration before any work;
-- `inputs(config) -> Inputs`, what networks are made for, without which no exported form of what a
-  run found can be compared on real data."""
+- `Settings`, the frozen model (`nas.core.config.Settings`) of its `evaluator_settings`;
+- the static method `check_recipe(config)`, which raises a `ConfigError` if `config.recipe`, or
+  `config.final.recipe` over it, is none of its recipes; without it these are `TrainingRecipe`'s;
+- the static method `inputs(config) -> Inputs`, what networks are made for; without it none of the
+  forms that compute can be exported."""
 
 EVALUATORS.add(
     "train", "nas.evaluators.train:TrainEvaluator", "train the candidate on the run's data"
@@ -44,7 +46,7 @@ def account_of(evaluator: str) -> Account:
     name, colon, _ = evaluator.partition(":")
     if colon and name not in EVALUATORS:  # "module:function" says nothing
         return Account()
-    return Account.of(EVALUATORS.get(name))
+    return Account.of(name, EVALUATORS.get(name))
 
 
 def inputs_of(config: RunConfig) -> Inputs | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from nas.core.errors import PluginError
 from nas.measure import MEASURES
 
 if TYPE_CHECKING:
@@ -39,9 +40,23 @@ class Account:
         return f"test_{self.goal}"
 
     @classmethod
-    def of(cls, member: Any) -> Account:
-        """What a registered class or function says of itself."""
+    def of(cls, name: str, member: Any) -> Account:
+        """What a registered class or function says of itself.
+
+        Raises:
+            PluginError: It says something else than it can.
+        """
         told = {f.name: getattr(member, f.name) for f in fields(cls) if hasattr(member, f.name)}
+        reports, goal = told.get("reports"), told.get("goal", "error")
+        listed = isinstance(reports, list | tuple) and all(isinstance(r, str) for r in reports)
+        if reports is not None and not listed:
+            raise PluginError(
+                f"evaluator {name!r} reports {reports!r}", "expected names of figures"
+            )
+        if not isinstance(goal, str) or not goal:
+            raise PluginError(
+                f"evaluator {name!r} has the goal {goal!r}", "expected a figure's name"
+            )
         return cls(**told)
 
     def given(self) -> tuple[str, ...] | None:

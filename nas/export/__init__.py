@@ -6,7 +6,8 @@ An exporter takes an `ExportRequest` and leaves a checked file:
     result = export("onnx", ExportRequest(architecture, Path("model.onnx"), weights=...))
 
 Every form is read back and compared before success is reported, and a file is
-written under another name first, so what stands at `out` is whole or absent.
+written under another name first, so what stands at `out` is whole or absent. What libraries
+log on the way is kept quiet: an exception says what went wrong.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The front as a picture: error against cost, one panel per cost."""
+"""The front as a picture: the goal against cost, one panel per cost."""
 
 from __future__ import annotations
 
@@ -40,12 +40,20 @@ class Dot:
     front: bool = False
 
 
-def staircase(pairs: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The non-dominated of (cost, error) pairs, both minimised, by rising cost."""
+def staircase(
+    pairs: Sequence[tuple[float, float]], directions: tuple[str, str] = ("min", "min")
+) -> list[tuple[float, float]]:
+    """The non-dominated of (cost, target) pairs, the best cost first.
+
+    Args:
+        pairs: The points.
+        directions: Where cost and target go, "min" or "max".
+    """
+    x, y = (-1.0 if direction == "max" else 1.0 for direction in directions)
     kept: list[tuple[float, float]] = []
-    for cost, error in sorted(set(pairs)):
-        if not kept or error < kept[-1][1]:
-            kept.append((cost, error))
+    for cost, target in sorted(set(pairs), key=lambda pair: (x * pair[0], y * pair[1])):
+        if not kept or y * target < y * kept[-1][1]:
+            kept.append((cost, target))
     return kept
 
 
@@ -54,18 +62,29 @@ def draw_front(
     *,
     target: str = "error",
     costs: Sequence[str] = ("params", "macs"),
+    directions: Mapping[str, str] | None = None,
     title: str = "",
 ) -> Picture:
     """Panels of `target` against each of `costs` that the dots have; one message if none.
 
-    All objectives here are minimised. A dot without one of a panel's two figures
-    (or with one that is not finite) is left out of that panel.
+    A dot without one of a panel's two figures (or with one that is not finite) is left out of
+    that panel.
+
+    Args:
+        dots: The candidates.
+        target: Metric of the vertical axes.
+        costs: Metrics of the horizontal axes.
+        directions: Metric to "min" or "max"; what is absent is minimised. `test_NAME` goes where
+            NAME does.
+        title: Of the picture, for readers that cannot see it.
     """
+    known = directions or {}
+    up = known.get(target, known.get(target.removeprefix("test_"), "min"))
     panels = []
     for cost in costs:
         usable = [dot for dot in dots if _has(dot, target) and _has(dot, cost)]
         if usable:
-            panels.append(_panel(usable, target, cost))
+            panels.append(_panel(usable, target, cost, (known.get(cost, "min"), up)))
     if not panels:
         return Picture(320, 60, (Text(20, 30, "no figures to draw yet", 13, "muted"),), title)
     picture = arranged(panels, gap=20)
@@ -76,7 +95,7 @@ def _has(dot: Dot, metric: str) -> bool:
     return drawable(dot.figures.get(metric))
 
 
-def _panel(dots: Sequence[Dot], target: str, cost: str) -> Picture:
+def _panel(dots: Sequence[Dot], target: str, cost: str, directions: tuple[str, str]) -> Picture:
     width, height = PANEL
     left, right, top, bottom = 76.0, width - 24, 62.0, height - 54
     across = fit([dot.figures[cost] for dot in dots], left, right)
@@ -88,7 +107,8 @@ def _panel(dots: Sequence[Dot], target: str, cost: str) -> Picture:
     arms = list(dict.fromkeys(dot.arm for dot in dots))
     shapes += _key(dots, arms, 14, 40)
     pairs = [(d.figures[cost], d.figures[target]) for d in dots if d.arm != RANDOM]
-    shapes += _front_line(staircase(pairs), across, up, right)
+    end = left if directions[0] == "max" else right
+    shapes += _front_line(staircase(pairs, directions), across, up, end)
     order = {SEARCH: 2, RANDOM: 1}
     for dot in sorted(dots, key=lambda dot: (dot.front, order.get(dot.arm, 0))):
         shapes += _mark(dot, across(dot.figures[cost]), up(dot.figures[target]), target, cost)
@@ -97,17 +117,18 @@ def _panel(dots: Sequence[Dot], target: str, cost: str) -> Picture:
 
 
 def _front_line(
-    stairs: Sequence[tuple[float, float]], across: Scale, up: Scale, right: float
+    stairs: Sequence[tuple[float, float]], across: Scale, up: Scale, end: float
 ) -> list[Shape]:
+    """Steps from the best cost to the worst, and on to `end`, a pixel of the horizontal axis."""
     if len(stairs) < 2:
         return []
     points: list[tuple[float, float]] = []
-    for cost, error in stairs:
-        x, y = across(cost), up(error)
+    for cost, target in stairs:
+        x, y = across(cost), up(target)
         if points:
             points.append((x, points[-1][1]))
         points.append((x, y))
-    points.append((right, points[-1][1]))
+    points.append((end, points[-1][1]))
     return [Path(tuple(points), "accent", line=1.8, opacity=0.55)]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
-import logging
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from nas.core.errors import ExportError
 from nas.export.files import replacing
+from nas.export.quiet import quiet_libraries
 from nas.export.request import (
     ExportRequest,
     ExportResult,
@@ -120,14 +120,10 @@ def _check(network: nn.Module, images: Tensor, path: Path, tolerance: float) -> 
 @contextlib.contextmanager
 def _quiet() -> Iterator[Any]:
     """Keep the exporter's progress, and its lines about torchvision, off the screen."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        quiet_libraries(),
+    ):
         warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.CRITICAL)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+        yield

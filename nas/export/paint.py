@@ -80,7 +80,12 @@ def front_picture(payload: Mapping[str, Any]) -> Picture:
     """The front of a `front` event or of a parsed `front.json`."""
     dots = dots_of(payload.get("points") or [])
     goal = str(payload.get("goal") or "error")
-    return draw_front(dots, target=target_of(dots, goal), costs=costs_of(payload, goal))
+    return draw_front(
+        dots,
+        target=target_of(dots, goal),
+        costs=costs_of(payload, goal),
+        directions=directions_of(payload),
+    )
 
 
 def dots_of(points: list[Mapping[str, Any]]) -> list[Dot]:
@@ -111,3 +116,11 @@ def costs_of(front: Mapping[str, Any], goal: str = "error") -> list[str]:
     """What to draw it against: the other objectives, and sizes in any case."""
     named = [str(objective["name"]) for objective in front.get("objectives") or ()]
     return list(dict.fromkeys([name for name in named if name != goal] + ["params", "macs"]))
+
+
+def directions_of(front: Mapping[str, Any]) -> dict[str, str]:
+    """Where each objective goes, "min" or "max"; one that does not say so is minimised."""
+    return {
+        str(objective["name"]): str(objective.get("direction") or "min")
+        for objective in front.get("objectives") or ()
+    }

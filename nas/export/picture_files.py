@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -52,10 +52,12 @@ def write_front_png(
     *,
     target: str = "error",
     costs: Sequence[str] = ("params", "macs"),
+    directions: Mapping[str, str] | None = None,
 ) -> None:
     """Write `front.png` (see `draw_front`).
 
     Raises:
         ExportError: It cannot be written.
     """
-    write_bytes(path, to_png(draw_front(dots, target=target, costs=costs)))
+    picture = draw_front(dots, target=target, costs=costs, directions=directions)
+    write_bytes(path, to_png(picture))

@@ -7,6 +7,7 @@ import io
 import torch
 
 from nas.export.files import replacing
+from nas.export.quiet import quiet_libraries
 from nas.export.request import ExportRequest, ExportResult, compare, inputs_of, network_of
 
 
@@ -27,7 +28,7 @@ def export_pt2(request: ExportRequest) -> ExportResult:
         ExportError: It cannot be written, or the loaded program computes something else.
     """
     network, images = network_of(request), inputs_of(request)
-    with replacing(request.out) as temporary, torch.no_grad():
+    with replacing(request.out) as temporary, torch.no_grad(), quiet_libraries():
         buffer = io.BytesIO()  # given a path, it would put the temporary name into the archive
         torch.export.save(traced(network, images), buffer)
         temporary.write_bytes(buffer.getvalue())

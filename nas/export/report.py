@@ -26,6 +26,7 @@ from nas.export.sections import (
     export_rows,
     front_section,
     heat_maps,
+    recipe_text,
     seed_rows,
     settings_rows,
     svg,
@@ -48,13 +49,13 @@ class ReportData:
         created: When it was started, as text.
         headline: One sentence on top; None writes one from the best figures.
         best: `{"architecture": Architecture.to_dict(), "figures": mapping, ["scale"]: mapping,
-            ["notation"]: str}`.
+            ["recipe"]: mapping or None, ["notation"]: str}`.
         spent: `Spent.to_dict()`.
         settings: The resolved configuration, nested.
         versions: Name to version or description (python, torch, nas, device, ...).
-        front: `{"points": [{"id", "figures", ["scale"], ["arm"], ["label"], ["front"]}],
-            ["hypervolume"]: number, ["objectives"]: [...]}`; as `front.json`, and dominated points
-            and other arms with `"front": False` besides.
+        front: `{"points": [{"id", "figures", ["scale"], ["recipe"], ["arm"], ["label"],
+            ["front"]}], ["hypervolume"]: number, ["objectives"]: [...]}`; as `front.json`, and
+            dominated points and other arms with `"front": False` besides.
         curves: Chart title to `{"series": {name: [[x, y], ...]}, ["x"]: str, ["metric"]: str,
             ["marks"]: [x, ...]}`.
         alphas: Heat maps: `{"group", "rows", "columns", "values", ["step"], ["decided"]}`.
@@ -110,6 +111,7 @@ def render_report(data: ReportData) -> str:
         best=best_tiles(data.best, data.spent),
         headline=data.headline or _headline(data),
         cells=_cells(data),
+        recipe=recipe_text((data.best or {}).get("recipe")),
         front=front_section(data.front),
         comparison=comparison_section(data.comparison),
         seeds=seed_rows(data.seeds),

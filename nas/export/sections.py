@@ -11,7 +11,14 @@ from nas.export.axes import metric_name, short
 from nas.export.canvas import Picture, to_svg
 from nas.export.charts import draw_arms, draw_curves
 from nas.export.front_picture import draw_front
-from nas.export.paint import alphas_picture, costs_of, decision_picture, dots_of, target_of
+from nas.export.paint import (
+    alphas_picture,
+    costs_of,
+    decision_picture,
+    directions_of,
+    dots_of,
+    target_of,
+)
 
 ORDER: Final = (
     "test_error",
@@ -68,6 +75,17 @@ def scale_text(scale: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in scale.items())
 
 
+def recipe_text(recipe: Mapping[str, Any] | None) -> str:
+    """'label_smoothing 0.1, learning_rate 0.05', what lies deeper as 'a.b'."""
+    return ", ".join(f"{name} {text}" for name, text in sorted(settings_rows(recipe or {})))
+
+
+def tells_recipes(points: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether recipes belong in a table: where several points have all the same they do not."""
+    texts = [recipe_text(point.get("recipe")) for point in points]
+    return any(texts) and (len(texts) == 1 or len(set(texts)) > 1)
+
+
 def front_section(front: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """The front's picture and table."""
     points = list((front or {}).get("points") or [])
@@ -79,14 +97,18 @@ def front_section(front: Mapping[str, Any] | None) -> dict[str, Any] | None:
     on_front = [point for point in points if point.get("front", True)]
     metrics = columns([point.get("figures") or {} for point in on_front])
     on_front.sort(key=lambda point: (point.get("figures") or {}).get(target, float("inf")))
+    costs, directions = costs_of(front, goal), directions_of(front)
     return {
-        "picture": svg(draw_front(dots, target=target, costs=costs_of(front, goal))),
+        "goal": goal.replace("_", " "),
+        "picture": svg(draw_front(dots, target=target, costs=costs, directions=directions)),
         "metrics": metrics,
+        "recipes": tells_recipes(points),
         "rows": [
             {
                 "label": point.get("label") or scale_text(point.get("scale") or {}) or "\u2013",
                 "id": str(point.get("id", ""))[:8],
                 "arm": (point.get("arm") or (point.get("tags") or {}).get("arm") or "search"),
+                "recipe": recipe_text(point.get("recipe")) or "\u2013",
                 "cells": [_cell(point.get("figures") or {}, name) for name in metrics],
             }
             for point in on_front[:POINTS]

@@ -60,7 +60,7 @@ def paired(
     mean = math.fsum(differences) / count
     # A few equal differences, as figures in coarse steps easily have, say nothing of their spread.
     half = math.inf
-    if count > 1 and (len(set(differences)) > 1 or mean == 0):
+    if count > 1 and (not alike(differences) or alike([*differences, 0.0])):
         variance = math.fsum((d - mean) ** 2 for d in differences) / (count - 1)
         quantile = float(stats.t.ppf(0.5 + confidence / 2, count - 1))
         half = quantile * math.sqrt(variance / count)
@@ -73,6 +73,12 @@ def paired(
         count,
         confidence,
     )
+
+
+def alike(values: Sequence[float]) -> bool:
+    """Whether values differ by no more than rounding, in units of the largest, or of 1e-9."""
+    scale = max(max(map(abs, values)), 1.0)
+    return max(values) - min(values) <= 1e-9 * scale
 
 
 def mean_interval(
@@ -89,7 +95,7 @@ def mean_interval(
 
     count = len(values)
     mean = math.fsum(values) / count
-    if count == 1 or len(set(values)) == 1:
+    if count == 1 or alike(values):
         return mean, mean, mean
     variance = math.fsum((value - mean) ** 2 for value in values) / (count - 1)
     half = float(stats.t.ppf(0.5 + confidence / 2, count - 1)) * math.sqrt(variance / count)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from nas.core.registry import Registry
 
@@ -38,10 +38,13 @@ class Subject:
     seed: int = 0
 
 
+NAME: Final = r"[A-Za-z_]\w*"
+"""What a figure can be called, so that an objective can name it."""
+
 Measure: TypeAlias = Callable[[Subject], float]
 """Gives the figure; NaN or a `CandidateError` if the network has none."""
 
-MEASURES: Registry[Measure] = Registry("measure", "nas.measures")
+MEASURES: Registry[Measure] = Registry("measure", "nas.measures", NAME)
 """All figures; ``@MEASURES.register(name, summary)`` adds one. The name is the figure's."""
 
 MEASURES.add("params", "nas.measure.counts:params", "trainable parameters")

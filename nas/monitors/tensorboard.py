@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from nas.core.objective import Objective
+from nas.core.objective import parse_objectives
 from nas.monitors import Event, Painter
 from nas.monitors.tables import tables
 from nas.monitors.writer import RunWriter
@@ -30,7 +30,7 @@ class TensorBoardMonitor:
         purge_step: Step a resumed run goes on from; None finds out from the first event.
         painters: Draws pictures by name: "alphas", "decision", "cells", "front". Without one
             its pictures are left out.
-        objective: The figure whose best value so far is drawn, as `METRIC:min` or `METRIC:max`.
+        objectives: Figures whose best values so far are drawn, as `METRIC:min` or `METRIC:max`.
     """
 
     def __init__(
@@ -39,15 +39,15 @@ class TensorBoardMonitor:
         *,
         purge_step: int | None = None,
         painters: Mapping[str, Painter] | None = None,
-        objective: str = "error:min",
+        objectives: Sequence[str] = ("error:min",),
     ) -> None:
         self._folder = folder
         self._painters = dict(painters or {})
         self._main = RunWriter(folder, purge_step)
         self._runs: dict[str, RunWriter] = {}
         self._live: set[str] = set()
-        self._objective = Objective.parse(objective)
-        self._best, self._best_cost = math.nan, math.inf
+        self._objectives = parse_objectives(objectives)
+        self._best: dict[str, float] = {}
         self._outcomes = 0
 
     def handle(self, event: Event) -> None:
@@ -144,12 +144,12 @@ class TensorBoardMonitor:
             self._track_best(figures, _step(event) if "step" in event else self._outcomes)
 
     def _track_best(self, figures: Mapping[str, float], step: int) -> None:
-        cost = self._objective.cost(figures)
-        if cost < self._best_cost:
-            self._best_cost = cost
-            self._best = figures[self._objective.metric]
-        if math.isfinite(self._best_cost):
-            self._main.scalar(f"search/best_{self._objective.metric}", self._best, step)
+        for objective in self._objectives:
+            metric = objective.metric
+            if objective.cost(figures) < objective.cost(self._best):
+                self._best[metric] = figures[metric]
+            if metric in self._best:
+                self._main.scalar(f"search/best_{metric}", self._best[metric], step)
 
     def _front(self, event: Event) -> None:
         step = _step(event)

@@ -74,11 +74,11 @@ def finale(
 
 
 def _full(candidate: Candidate, recipe: Recipe | None, settings: FinalSettings) -> Recipe | None:
-    """How a candidate is trained in full."""
+    """How a candidate is trained in full: what was searched for stays as it was found."""
     own = candidate.recipe
     if own is None or not settings.recipe:
         return recipe if own is None else own
-    return Recipe(merge(own.to_dict(), settings.recipe))
+    return Recipe(merge(settings.recipe, own.to_dict()))
 
 
 def _random_search(

@@ -47,6 +47,46 @@ def test_notation_and_file(program, tmp_path: Path) -> None:
     assert program("check", "mine.json").code == 0
 
 
+def test_networks_of_no_images_have_no_size(program, tmp_path: Path) -> None:
+    """What they take is known to their evaluator; nothing of theirs is a defect of ours."""
+    file = tmp_path / "numbers.py"
+    file.write_text(
+        "from nas.testing.toys import ToySpace\n"
+        "from search_spaces import SPACES\n"
+        "class Numbers(ToySpace):\n"
+        "    def __init__(self):\n"
+        "        super().__init__(type(self).__name__.lower())\n"
+        "    def network(self, architecture, *shape, **scale):\n"
+        "        from torch import nn\n"
+        "        return nn.Linear(1, 1)\n"
+        "@SPACES.register('drawn', 'not trained on images')\n"
+        "class Drawn(Numbers):\n"
+        "    evaluator = 'elsewhere'\n"
+        "@SPACES.register('wrong_size', 'says nothing of its evaluator')\n"
+        "class Wrong_Size(Numbers):\n"
+        "    pass\n"
+    )
+    choices = {"op0": "conv", "op1": "skip", "op2": "none", "width": 2}
+    for name in ("drawn", "wrong_size"):
+        described = {"format": 1, "space": name, "choices": choices}
+        (tmp_path / f"{name}.json").write_text(json.dumps(described))
+    said = program("show", "drawn.json", "--plugin", str(file))
+    assert said.code == 0
+    assert "size      depends on what elsewhere evaluates it on" in said.out
+    assert "1 = conv(0)" in said.out
+    found = json.loads(program("show", "drawn.json", "--json").out)
+    assert "params" not in found
+    for arguments in (("drawn.json", "--input", "3x8x8"), ("wrong_size.json",)):
+        said = program("show", *arguments)
+        assert said.code == 2
+        assert "has no size at 3x" in said.err
+        assert said.err.count("\n") == 1
+    said = program("export", "drawn.json", "--to", "onnx", "--out", "x.onnx")
+    assert said.code == 2
+    assert "is known to its evaluator 'elsewhere' only" in said.err
+    assert program("export", "drawn.json", "--to", "svg", "--out", "x.svg").code == 0
+
+
 def test_a_space(program) -> None:
     found = json.loads(program("show", "nasbench201", "--json").out)
     assert found["size"] == 15625

@@ -165,13 +165,26 @@ def test_files_hold_what_the_contract_says() -> None:
     assert rows == [
         {
             "id": other.id, "architecture": other.architecture.id, "layers": "", "wide": "",
-            "error": "0.1", "macs": "1000000000", "params": "", "score": "0.0",
+            "recipe.lr": "", "error": "0.1", "macs": "1000000000", "params": "", "score": "0.0",
         },
         {
             "id": best.id, "architecture": best.architecture.id, "layers": "8", "wide": "True",
-            "error": "0.25", "macs": "", "params": "7", "score": "2.0",
+            "recipe.lr": "0.1", "error": "0.25", "macs": "", "params": "7", "score": "2.0",
         },
     ]  # fmt: skip
+
+
+def test_recipes_are_columns_only_where_there_are_recipes() -> None:
+    plain = Front((ERROR,), [point(0, error=0.1)])
+    assert plain.to_csv().startswith("id,architecture,error\n")
+    recipe = Recipe({"optimizer": {"name": "sgd", "betas": [0.5, 0.9]}, "lr": 0.1})
+    own = Candidate(Architecture("toy", {"n": 1}), recipe)
+    (row,) = csv.DictReader(io.StringIO(Front((ERROR,), [Point(own, {"error": 0.1})]).to_csv()))
+    assert {key: value for key, value in row.items() if key.startswith("recipe.")} == {
+        "recipe.lr": "0.1",
+        "recipe.optimizer.betas": "[0.5, 0.9]",
+        "recipe.optimizer.name": "sgd",
+    }
 
 
 def test_an_empty_front_has_files_too() -> None:

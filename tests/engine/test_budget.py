@@ -88,3 +88,26 @@ def test_epochs_overshoot_by_less_than_one_work() -> None:
     meter.settle(promise, Spent(epochs=1.0))
     assert meter.reached()
     assert meter.left() == {"epochs": 0.0}
+
+
+def test_an_epoch_that_costs_two_is_expected_to() -> None:
+    """Two gradients a step: after the first work is paid, a batch is cut where it will be."""
+    meter = Meter(Budget(epochs=40.0))
+    meter.settle(meter.promise(WORK), Spent(epochs=10.0, evaluations=1))
+    promises = []
+    while meter.admits():
+        promises.append(meter.promise(WORK))
+    assert [promise.epochs for promise in promises] == [10.0, 10.0, 10.0]
+    for promise in promises:
+        meter.settle(promise, Spent(epochs=10.0, evaluations=1))
+    assert meter.spent.epochs == 40.0
+
+
+@pytest.mark.parametrize("paid", [0.0, 2.0, 5.0])
+def test_what_costs_less_or_goes_on_changes_no_expectation(paid: float) -> None:
+    """A training that failed early, one that was known, one that continues at the full price."""
+    meter = Meter(Budget(epochs=100.0))
+    meter.settle(meter.promise(WORK), Spent(epochs=paid, evaluations=1))
+    longer = Evaluate(WORK.candidate, 8.0, since=5.0)
+    meter.settle(meter.promise(longer), Spent(epochs=8.0, evaluations=1))
+    assert meter.promise(WORK).epochs == 5.0

@@ -70,6 +70,42 @@ def test_the_staircase_is_what_nothing_dominates(pairs: list[tuple[float, float]
     assert staircase(pairs) == sorted({pair for pair in pairs if not beaten(pair)})
 
 
+@given(
+    st.lists(st.tuples(st.floats(0, 10), st.floats(0, 10)), max_size=30),
+    st.tuples(st.sampled_from(["min", "max"]), st.sampled_from(["min", "max"])),
+)
+def test_the_staircase_of_what_is_maximised(
+    pairs: list[tuple[float, float]], directions: tuple[str, str]
+) -> None:
+    signs = [-1.0 if direction == "max" else 1.0 for direction in directions]
+
+    def turned(pairs: list[tuple[float, float]]) -> list[tuple[float, float]]:
+        return [(signs[0] * x, signs[1] * y) for x, y in pairs]
+
+    assert turned(staircase(pairs, directions)) == staircase(turned(pairs))
+
+
+def test_the_line_of_a_front_goes_the_way_of_its_objectives() -> None:
+    """Of images a second more are better: slow networks must be the better ones."""
+    rows = [(1.0, 10.0), (2.0, 50.0), (3.0, 20.0), (4.0, 90.0)]
+    points = [{"figures": {"fid": fid, "speed": speed}, "front": True} for fid, speed in rows]
+    objectives = [{"name": "fid", "direction": "min"}, {"name": "speed", "direction": "max"}]
+    front = {"points": points, "objectives": objectives, "goal": "fid"}
+
+    def line(front: dict[str, Any]) -> Path:
+        shapes = front_picture(front).shapes
+        (found,) = [s for s in shapes if isinstance(s, Path) and s.opacity == 0.55]
+        return found
+
+    steps = line(front).points
+    assert len({y for _, y in steps}) == 3  # all but the third, which is slower than the second
+    assert steps[0][0] > steps[-1][0]  # from fast to slow, and on to the edge
+    assert steps[0][1] < steps[-1][1]
+    silent = {**front, "objectives": [{"name": "fid"}, {"name": "speed"}]}
+    with pytest.raises(ValueError, match="not enough"):
+        line(silent)  # minimised: the first one is better than all others
+
+
 def test_front_has_a_panel_per_cost_and_names(points: list[dict[str, Any]]) -> None:
     picture = front_picture({"points": points})
     assert "validation error against parameters" in texts(picture)

@@ -259,6 +259,22 @@ def test_any_error_of_a_library_becomes_one_line(
         export("svg", ExportRequest(member("darts"), tmp_path / "c.svg"))
 
 
+@pytest.mark.parametrize("form", ["onnx", "pt2"])
+def test_what_cannot_be_traced_is_one_error_and_no_logs(
+    tmp_path: Path, member: Member, form: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    import logging
+
+    before = logging.getLogger("torch").level
+    request = ExportRequest(member("darts"), tmp_path / "m", network=nn.Linear(5, 2))
+    with pytest.raises(ExportError, match=f"export to {form} failed"):
+        export(form, request)
+    captured = capfd.readouterr()
+    assert (captured.out, captured.err) == ("", "")
+    assert logging.getLogger("torch").level == before
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["darts", "darts-odd", "darts-large", "nasbench201"])
 @pytest.mark.parametrize("form", ["onnx", "pt2"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,14 @@ def test_every_section_is_there(full: ReportData) -> None:
     assert {"svg", "table", "details", "style"} <= page.tags
 
 
+def test_the_front_s_heading_is_about_the_goal(full: ReportData) -> None:
+    assert "<h2>Error against cost</h2>" in render_report(full)
+    assert full.front is not None
+    points = [{"id": "0", "figures": {"drawn_distance": 2.5, "params": 4.0}}]
+    front = {**full.front, "points": points, "goal": "drawn_distance"}
+    assert "<h2>Drawn distance against cost</h2>" in render_report(replace(full, front=front))
+
+
 def test_nothing_of_the_data_becomes_markup(full: ReportData) -> None:
     text = render_report(full)
     assert "script" not in Page(text).tags
@@ -150,6 +159,33 @@ def test_sections_are_independent(full: ReportData, section: str) -> None:
     empty: Any = () if section == "exports" else None
     page = Page(render_report(replace(full, **{section: empty})))
     assert page.sections == [name for name in SECTIONS if name != section]
+
+
+def test_recipes_are_told(full: ReportData) -> None:
+    """Of the best network, and of the front's where they are not all the same."""
+    from dataclasses import replace
+
+    assert full.best
+    points = (full.front or {})["points"]
+    assert "Trained with" not in Page(render_report(full)).text
+    recipe = {"learning_rate": 0.05, "schedule": {"name": EVIL}}
+    best = {**full.best, "recipe": recipe}
+    page = Page(render_report(replace(full, best=best)))
+    assert f"Trained with learning_rate 0.05, schedule.name {EVIL}." in page.text
+    assert "script" not in page.tags
+
+    def table(*rates: float | None) -> str:
+        told = [
+            {**point, **({} if rate is None else {"recipe": {"learning_rate": rate}})}
+            for point, rate in zip(points, rates, strict=False)
+        ]
+        return Page(render_report(ReportData("x", front={"points": told}))).text
+
+    assert "learning_rate 0.25" in table(0.5, 0.25)
+    assert "learning_rate 0.25" in table(0.25, None)
+    assert "learning_rate 0.25" in table(0.25)
+    assert "recipe" not in table(0.25, 0.25)
+    assert "recipe" not in table(None, None)
 
 
 def test_the_verdict_says_which_way_it_fell() -> None:

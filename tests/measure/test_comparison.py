@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nas.measure.comparison import paired, sentence
+from nas.measure.comparison import mean_interval, paired, sentence
 
 
 @pytest.mark.parametrize("confidence", [0.8, 0.95, 0.99])
@@ -59,6 +59,15 @@ def test_better_worse_undecided() -> None:
 def test_equal_arms_are_undecided() -> None:
     same = paired([0.1, 0.2], [0.1, 0.2])
     assert (same.low, same.high, same.verdict) == (0.0, 0.0, "undecided")
+
+
+def test_differences_that_are_equal_but_for_rounding_say_nothing() -> None:
+    first, second = [0.9, 0.9166666666666666], [0.9166666666666666, 0.9333333333333333]
+    assert len({a - b for a, b in zip(first, second, strict=True)}) == 2
+    found = paired(first, second)
+    assert found.verdict == "undecided"
+    assert math.isinf(found.high)
+    assert mean_interval([0.1 + 0.2, 0.3]) == pytest.approx((0.3, 0.3, 0.3), abs=1e-15)
 
 
 def test_one_pair_says_nothing() -> None:

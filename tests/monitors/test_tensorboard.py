@@ -223,6 +223,19 @@ def test_best_error_falls_and_ignores_test_and_failed(tmp_path: Path) -> None:
     assert values == pytest.approx([0.3, 0.1, 0.1, 0.1])
 
 
+def test_the_best_of_every_objective_is_drawn(tmp_path: Path) -> None:
+    monitor = TensorBoardMonitor(tmp_path, objectives=("params:min", "error", "speed:max"))
+    for number, params, speed in ((3, 5.0, 1.0), (1, 7.0, 3.0), (2, 4.0, 2.0)):
+        figures = {"error": 0.1 * number, "params": params, "speed": speed}
+        monitor.handle(outcome(number, figures=figures))
+    monitor.close()
+    log = read(tmp_path)
+    expected = {"params": [5, 5, 4], "error": [0.3, 0.1, 0.1], "speed": [1, 3, 3]}
+    for metric, values in expected.items():
+        told = [point.value for point in log.Scalars(f"search/best_{metric}")]
+        assert told == pytest.approx(values)
+
+
 def test_many_candidates_keep_few_files_open(tmp_path: Path) -> None:
     monitor = TensorBoardMonitor(tmp_path)
     for number in range(40):

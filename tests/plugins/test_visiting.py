@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -12,16 +13,21 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from nas.core.architecture import Candidate
+from nas.api import evaluate
+from nas.core.architecture import Candidate, Recipe
 from nas.core.config import read_yaml
 from nas.core.objective import parse_objectives
 from nas.core.problem import Problem
 from nas.engine.executors.base import Setup
 from nas.strategies import STRATEGIES
 from nas.testing.replay import Trial, check_replay
+from search_spaces import SPACES
+from tests.plugins.visiting.executor import LIST
 from tests.plugins.visiting.joint import Joint
+from tests.plugins.visiting.measure import JOULES_A_MAC, JOULES_A_WEIGHT
 
 VISITING = Path(__file__).parent / "visiting"
 SCRIPT = "import sys; from nas.cli.main import run; sys.exit(run(sys.argv[1:]))"
@@ -133,7 +139,11 @@ def test_a_space(nas: Any, tmp_path: Path) -> None:
     assert "conv_" in nas("show", "run")
 
 
-def test_a_strategy_and_an_executor(nas: Any) -> None:
+def test_a_strategy_and_an_executor(
+    nas: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = tmp_path / "done.txt"
+    monkeypatch.setenv(LIST, str(done))
     result = search(
         nas,
         *("--space", "nasbench201", "--strategy", "visiting-climb", "--budget", "3evaluations"),
@@ -141,6 +151,12 @@ def test_a_strategy_and_an_executor(nas: Any) -> None:
         sets=(*QUICK, *TINY),
     )
     assert result["spent"]["evaluations"] >= 3
+    config = read_yaml(tmp_path / "run" / "config.yaml")
+    assert (config["strategy"], config["executor"]) == ("visiting-climb", "visiting-listing")
+    with sqlite3.connect(tmp_path / "run" / "store.sqlite") as store:
+        keys = {key for (key,) in store.execute("select key from work")}
+    assert len(keys) >= 3
+    assert set(done.read_text().split()) == keys
 
 
 def test_an_optimizer_that_asks_for_two_gradients_a_step(nas: Any) -> None:
@@ -196,6 +212,16 @@ def test_an_evaluator_of_two_networks_and_figures_that_are_no_accuracy(
     assert (tmp_path / "run" / "best" / "model.py").is_file()
     assert (tmp_path / "run" / "best" / "weights.safetensors").is_file()
     assert "distance" in nas("show", "run")
+    assert "depends on what visiting-gan" in nas("show", "run/best/architecture.json")
+    written = json.loads(nas("export", "run", "--to", "onnx", "--out", "gan.onnx", "--json"))
+    assert written["difference"] < 1e-6
+    trained = nas("train", "run", "--epochs", "4")
+    assert "test_distance" in trained
+    assert "error" not in trained
+    by_hand = nas("train", "run", "--epochs", "4", "--set", "learning_rate=0.01", "--json")
+    again = json.loads(by_hand.splitlines()[-1])
+    assert again["recipe"] == {"learning_rate": 0.01}
+    assert set(again["figures"]) == {"distance", "test_distance", "params"}
     assert "no 'momentum'" in nas(
         *("search", "--space", "visiting-pairs", "--set", "recipe.momentum=1", "--dry-run"), code=2
     )
@@ -209,6 +235,10 @@ def test_a_figure(nas: Any, tmp_path: Path) -> None:
         sets=(*QUICK, *TINY, "population=2"),
     )
     figures = [point["figures"] for point in result["front"]]
+    assert figures
+    assert [f["visiting_energy_j"] for f in figures] == pytest.approx(
+        [f["macs"] * JOULES_A_MAC + f["params"] * JOULES_A_WEIGHT for f in figures]
+    )
     assert all(0 < f["visiting_energy_j"] < 1 for f in figures)
     assert "visiting_energy_j" in nas("show", "run")
 
@@ -229,6 +259,51 @@ def test_a_recipe_that_is_searched_together_with_its_architecture(nas: Any, tmp_
     final = works(tmp_path / "run", "final")
     assert all(set(w["candidate"]["recipe"]) == set(best["recipe"]) for w in final)
     assert "learning_rate" in nas("show", "run")
+    page = (tmp_path / "run" / "report.html").read_text()
+    told = f"label_smoothing {best['recipe']['label_smoothing']}, learning_rate "
+    assert f"Trained with {told}{best['recipe']['learning_rate']}." in page
+    assert f"<td>{told}{best['recipe']['learning_rate']}</td>" in page
+    with (tmp_path / "run" / "front.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert str(best["recipe"]["learning_rate"]) in [row["recipe.learning_rate"] for row in rows]
+
+
+def test_a_member_is_trained_by_its_own_recipe(nas: Any, tmp_path: Path) -> None:
+    """Unless another is asked for; what a preset says is not asked for."""
+    joint = Joint()
+    member = joint.sample(np.random.default_rng(0))
+    own = joint.candidate(member).recipe
+    assert own is not None
+    (tmp_path / "member.json").write_text(json.dumps(member.to_dict()))
+    given = ("data_settings.limit=60", "network.channels=4", "network.layers=1", "epochs=1")
+
+    def recipe(*sets: str) -> dict[str, Any]:
+        more = (part for text in (*given, *sets) for part in ("--set", text))
+        lines = nas("train", "member.json", *more, "--json").splitlines()
+        told: dict[str, Any] = json.loads(lines[-1])["recipe"]
+        return told
+
+    assert own.settings.items() <= recipe().items()
+    assert recipe("learning_rate=0.2")["learning_rate"] == 0.2
+
+
+def test_a_member_is_evaluated_by_its_own_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SPACES, "_rows", dict(SPACES._rows))
+    SPACES.add("visiting-joint", Joint, "for this test only")
+    member = Joint().sample(np.random.default_rng(0))
+    candidate = Joint().candidate(member)
+    assert candidate.recipe is not None
+
+    def rate(candidate: Candidate, budget: float | None, seed: int) -> dict[str, float]:
+        assert candidate.recipe is not None
+        return {"error": candidate.recipe.settings["learning_rate"]}
+
+    entry = evaluate(member, evaluator=rate)
+    assert entry.candidate == candidate
+    assert entry.figures["error"] == candidate.recipe.settings["learning_rate"]
+    asked = evaluate(member, {"learning_rate": 0.2}, evaluator=rate).candidate
+    assert asked.architecture == candidate.architecture
+    assert asked.recipe == Recipe({**candidate.recipe.settings, "learning_rate": 0.2})
 
 
 SMALL: dict[str, dict[str, Any]] = {

@@ -20,6 +20,7 @@ from search_spaces.choose import Fixed
 from search_spaces.darts.space import DartsSpace
 from search_spaces.edges import split_edge
 from search_spaces.nasbench201.space import NasBench201Space
+from search_spaces.scale import read_scale
 
 NAMES = ("darts", "darts-s1", "darts-s2", "darts-s3", "darts-s4", "darts-s5", "nasbench201")
 CELL = 180 * 7**8
@@ -332,6 +333,46 @@ def test_bad_scale(name: str, scale: dict[str, object]) -> None:
         space.cost(arch, **scale)
     with pytest.raises(SpaceError):
         space.supernet(**scale)
+
+
+SETTINGS = {"channels": 8, "dropout": 0.1, "norm": "batch", "wide": False}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"dropout": 0.2},
+        {"dropout": 0},
+        {"dropout": -1.5},
+        {"norm": "layer"},
+        {"wide": True},
+        {"channels": 4},
+    ],
+)
+def test_settings_have_the_types_of_their_defaults(given: dict[str, object]) -> None:
+    assert read_scale(SETTINGS, given, {"channels": 4}) == {**SETTINGS, **given}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"dropout": "0.2"}, "a number"),
+        ({"dropout": True}, "a number"),
+        ({"dropout": float("nan")}, "a finite number"),
+        ({"dropout": float("inf")}, "a finite number"),
+        ({"dropout": 10**400}, "a finite number"),
+        ({"norm": 3}, "a text"),
+        ({"norm": None}, "a text"),
+        ({"wide": 1}, "true or false"),
+        ({"channels": 8.0}, "a whole number"),
+        ({"channels": False}, "a whole number"),
+        ({"channels": 3}, "4 to 4096"),
+    ],
+)
+def test_settings_of_other_types_are_refused(given: dict[str, object], expected: str) -> None:
+    with pytest.raises(SpaceError) as refused:
+        read_scale(SETTINGS, given, {"channels": 4})
+    assert refused.value.hint == f"expected {expected}"
 
 
 def test_bad_inputs(darts: DartsSpace) -> None:

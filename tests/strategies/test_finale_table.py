@@ -13,6 +13,7 @@ from nas.core.config import FinalSettings
 from nas.core.work import Evaluate, Outcome, Spent
 from nas.engine.baseline import baseline
 from nas.engine.records import Entry
+from nas.evaluators import Account
 from nas.measure.comparison import mean_interval
 from nas.strategies.finale import FOUND, RANDOM
 from nas.strategies.finale_table import PICK, SEARCH_TAG, Reading, draws_of, table_finale
@@ -117,6 +118,14 @@ def test_without_test_figures_the_validation_error_is_compared() -> None:
     said = baseline(history)["baseline"]
     assert said["metric"] == "error"
     assert "20.00% validation error" in said["sentence"]
+
+
+def test_what_is_no_share_is_not_said_in_percent() -> None:
+    history = [entry(FOUND, PICK, 2.5, "test_distance")]
+    history += [entry(RANDOM, str(i), 3.0 + i, "test_distance") for i in range(3)]
+    sentence = baseline(history, Account(goal="distance"))["baseline"]["sentence"]
+    assert "the search's pick has 2.5 test distance; 3 random searches" in sentence
+    assert "have 4 on average (95% interval 1.516 to 6.484)" in sentence
 
 
 def test_the_interval_of_a_mean() -> None:

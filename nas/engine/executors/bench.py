@@ -34,6 +34,7 @@ from nas.engine.executors.deaths import timed_out
 from nas.engine.records import Checkpoint, dump, not_finite
 from nas.engine.seeds import GlobalChance, derive
 from nas.engine.tables import EVALUATORS, SESSIONS, resolve
+from nas.evaluators import Account
 
 Emit = Callable[[str, Mapping[str, Any]], None]
 MAX_ERROR: Final = 500  # characters of an error that are kept
@@ -145,18 +146,26 @@ class Bench:
             raise ConfigError("the strategy evaluates candidates, but no evaluator is set")
         self._chance.seed(job.seed)
         reply = self._evaluator.evaluate(work, context)
-        lacking = self._lacking(reply.figures)
+        lacking = self._lacking(work, reply.figures)
         if lacking:
             gave = ", ".join(map(str, reply.figures)) or "nothing"
             return _failed(job, f"the evaluator gave {gave}, not {lacking!r}", reply.spent)
         return _answer(job, reply, changed=False)
 
-    def _lacking(self, figures: Mapping[str, float]) -> str:
-        """An objective that anyone's function says nothing about; empty if there is none."""
+    def _lacking(self, work: Evaluate, figures: Mapping[str, float]) -> str:
+        """A figure that the evaluator should have given and has not; empty if there is none.
+
+        Without training a class may know less than the objectives; of a training in full it must
+        give the goal on data that no search sees.
+        """
         texts = self._setup.spec.get("objectives")
-        if not texts or not isinstance(self._evaluator, FunctionEvaluator):
+        plain = isinstance(self._evaluator, FunctionEvaluator)
+        if not texts or (work.budget == 0 and not plain):
             return ""
-        wanted = (objective.metric for objective in parse_objectives(texts))
+        wanted = [objective.metric for objective in parse_objectives(texts)]
+        account = Account.of("", self._evaluator)
+        if work.split == "test" and account.in_full:
+            wanted += [account.goal, account.tested]
         return next((metric for metric in wanted if metric not in figures), "")
 
     def _call(self, job: Job, call: Call, context: Context) -> Report:
