@@ -60,6 +60,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "spaces": Kind("search_spaces:SPACES", _space, _space_facts),
     "strategies": Kind("nas.strategies:STRATEGIES", _strategy),
     "optimizers": Kind("nas.optimizers:OPTIMIZERS", _member),
+    "steps": Kind("nas.optimizers:STEPS", _member),
     "schedules": Kind("nas.training.schedules:SCHEDULES", _member),
     "predictors": Kind("predictors:PREDICTORS", _strategy),
     "proxies": Kind("predictors:PROXIES"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from nas.optimizers.member import Member, OptimizerSettings
+from nas.optimizers.member import Member, OptimizerSettings, Traits
 
 
 class SgdSettings(OptimizerSettings):
@@ -57,7 +57,23 @@ class NadamwSettings(AdamwSettings):
     momentum_decay: float = Field(default=4e-3, ge=0)
 
 
-SGD = Member(SgdSettings, "nas.optimizers.torch_members:sgd")
-ADAM = Member(AdamSettings, "nas.optimizers.torch_members:adam")
-ADAMW = Member(AdamwSettings, "nas.optimizers.torch_members:adamw")
-NADAMW = Member(NadamwSettings, "nas.optimizers.torch_members:nadamw")
+SGD = Member(
+    SgdSettings,
+    "nas.optimizers.torch_members:sgd",
+    Traits("Robbins & Monro, 1951; Polyak, 1964", "sgd", 1.0, (0.01, 0.3), copies=1),
+)
+ADAM = Member(
+    AdamSettings,
+    "nas.optimizers.torch_members:adam",
+    Traits("Kingma & Ba, ICLR 2015", "adamw", 1.0, (3e-4, 2e-2), copies=2),
+)
+ADAMW = Member(
+    AdamwSettings,
+    "nas.optimizers.torch_members:adamw",
+    Traits("Loshchilov & Hutter, ICLR 2019", "adamw", 1.0, (3e-4, 2e-2), copies=2),
+)
+NADAMW = Member(
+    NadamwSettings,
+    "nas.optimizers.torch_members:nadamw",
+    Traits("Dozat, 2016; Loshchilov & Hutter, ICLR 2019", "adamw", 1.0, (3e-4, 2e-2), copies=2),
+)

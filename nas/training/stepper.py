@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, cast
 
 import numpy as np
@@ -17,6 +18,7 @@ from nas.training.device import autocast
 from nas.training.randomness import derive, global_state, set_global_state
 from nas.training.recipe import TrainingRecipe
 from nas.training.schedules import rate
+from nas.training.statistics import unmoved_statistics
 from nas.training.stream import Placed, Stream
 
 
@@ -83,7 +85,11 @@ class Stepper:
         self._device, self._horizon, self._seed = placed.device, horizon, seed
         self._parameters = [p for p in network.parameters() if p.requires_grad]
         self._optimizer = build(
-            recipe.optimizer, self._parameters, **recipe.all_optimizer_settings()
+            recipe.optimizer,
+            self._parameters,
+            step=recipe.step,
+            step_settings=recipe.step_settings,
+            **recipe.all_optimizer_settings(),
         )
         self._stream = Stream(placed, recipe.batch_size, seed, "train")
         self.steps = self._stream.steps
@@ -138,11 +144,13 @@ class Stepper:
 
     def _closure(self, inputs: Tensor, targets: list[tuple[Tensor, float]]) -> Callable[[], Any]:
         """Gradients of the batch, as often as the optimizer wants them."""
-        recipe = self._recipe
+        recipe, counted = self._recipe, self.gradient_evaluations
 
         def closure() -> Tensor:
             self._optimizer.zero_grad(set_to_none=True)
-            with autocast(self._device, recipe.precision):
+            again = self.gradient_evaluations > counted
+            counting = unmoved_statistics(self._network) if again else nullcontext()
+            with autocast(self._device, recipe.precision), counting:
                 outputs = self._network(inputs)
                 loss = blended_loss(
                     outputs, targets, recipe.label_smoothing, recipe.auxiliary_weight

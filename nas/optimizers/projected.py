@@ -1,0 +1,116 @@
+"""AdamP and SGDP: no step along the length of weights whose length does not matter.
+
+Heo et al., "AdamP: Slowing Down the Slowdown for Momentum Optimizers on Scale-invariant Weights",
+ICLR 2021, algorithms 1 and 2. Whether a weight's length matters is read off the cosine of weight
+and gradient: per output row first, then of the whole tensor. What is decided is a tensor of ones
+and zeros, so that no device is waited for.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nas.optimizers.rule import Rule, listed
+from nas.optimizers.settings import AdampSettings, SgdpSettings
+
+
+def project(
+    weight: Tensor, gradient: Tensor, update: Tensor, delta: float, ratio: float, epsilon: float
+) -> tuple[Tensor, Tensor | float]:
+    """The update without its radial part, and what decay is multiplied by.
+
+    Args:
+        weight: Of any shape; those of fewer than two dimensions are left alone.
+        gradient: Its gradient.
+        update: The update wanted.
+        delta: Weights whose largest cosine with the gradient is below this over the root of their
+            length count as scale-invariant.
+        ratio: Factor of the decay of those that do.
+        epsilon: Added to lengths.
+    """
+    if weight.dim() < 2:
+        return update, 1.0
+    result, factor = update, torch.ones((), dtype=weight.dtype, device=weight.device)
+    undecided = torch.ones((), dtype=torch.bool, device=weight.device)
+    for rows in (weight.size(0), 1):
+        w, g = weight.reshape(rows, -1), gradient.reshape(rows, -1)
+        length = w.norm(dim=1, keepdim=True)
+        cosines = ((w * g).sum(1).abs() / (length[:, 0] * g.norm(dim=1)).add(epsilon)).max()
+        invariant = undecided & (cosines < delta / math.sqrt(w.size(1)))
+        unit = w / length.add(epsilon)
+        u = update.reshape(rows, -1)
+        tangent = (u - unit * (unit * u).sum(1, keepdim=True)).reshape(update.shape)
+        result = torch.where(invariant, tangent, result)
+        factor = torch.where(invariant, factor * ratio, factor)
+        undecided = undecided & ~invariant
+    return result, factor
+
+
+class AdamP(Rule):
+    """AdamW with projected updates; two copies."""
+
+    def _move(self, group: dict[str, Any], weights: list[Tensor], gradients: list[Tensor]) -> None:
+        beta1, beta2 = group["betas"]
+        means, squares = self._kept(weights, "mean"), self._kept(weights, "square")
+        for w, g, m, v in zip(weights, gradients, means, squares, strict=True):
+            state = self.state[w]
+            step = state["step"] = state.get("step", 0) + 1
+            m.lerp_(g, 1 - beta1)
+            v.mul_(beta2).addcmul_(g, g, value=1 - beta2)
+            root = (v / (1 - beta2**step)).sqrt_().add_(group["eps"])
+            update = (m / (1 - beta1**step)).div_(root)
+            update, factor = project(w, g, update, group["delta"], group["ratio"], group["eps"])
+            w.mul_(1 - group["lr"] * group["weight_decay"] * factor)
+            w.add_(update, alpha=-group["lr"])
+
+
+class SGDP(Rule):
+    """SGD with momentum and projected updates; one copy.
+
+    Decay is decoupled and divided by 1 - momentum, so its strength is that of an L2 penalty under
+    the same momentum.
+    """
+
+    def _move(self, group: dict[str, Any], weights: list[Tensor], gradients: list[Tensor]) -> None:
+        momentum, nesterov = group["momentum"], group["nesterov"]
+        buffers = self._kept(weights, "momentum") if momentum else gradients
+        for w, g, b in zip(weights, gradients, buffers, strict=True):
+            if momentum:
+                b.mul_(momentum).add_(g)
+            update = g + momentum * b if nesterov else b
+            update, factor = project(w, g, update, group["delta"], group["ratio"], group["eps"])
+            if group["weight_decay"]:
+                strength = group["lr"] * group["weight_decay"] / (1 - momentum)
+                w.mul_(1 - strength * factor)
+            w.add_(update, alpha=-group["lr"])
+
+
+def adamp(params: Any, settings: AdampSettings) -> torch.optim.Optimizer:
+    """The factory of AdamP."""
+    defaults = {
+        "lr": settings.learning_rate,
+        "betas": (settings.beta1, settings.beta2),
+        "eps": settings.epsilon,
+        "weight_decay": settings.weight_decay,
+        "delta": settings.delta,
+        "ratio": settings.decay_ratio,
+    }
+    return AdamP(listed(params), defaults)
+
+
+def sgdp(params: Any, settings: SgdpSettings) -> torch.optim.Optimizer:
+    """The factory of SGDP."""
+    defaults = {
+        "lr": settings.learning_rate,
+        "momentum": settings.momentum,
+        "nesterov": settings.nesterov,
+        "eps": settings.epsilon,
+        "weight_decay": settings.weight_decay,
+        "delta": settings.delta,
+        "ratio": settings.decay_ratio,
+    }
+    return SGDP(listed(params), defaults)

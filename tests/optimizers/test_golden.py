@@ -1,0 +1,212 @@
+"""One step and twenty against values that were worked out apart from this project."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from nas.optimizers import build
+
+CURVATURE = torch.tensor([1.0, 10.0], dtype=torch.float64)
+
+
+def weights(*values: float) -> torch.nn.Parameter:
+    return torch.nn.Parameter(torch.tensor(values, dtype=torch.float64))
+
+
+def bowl(w: torch.nn.Parameter, optimizer: torch.optim.Optimizer) -> Callable[[], Tensor]:
+    """Half of w1^2 + 10 w2^2."""
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss: Tensor = 0.5 * (CURVATURE * w * w).sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    return closure
+
+
+def near(found: Tensor, *expected: float, within: float = 1e-12) -> None:
+    torch.testing.assert_close(
+        found.detach().flatten(), torch.tensor(expected, dtype=found.dtype), rtol=0, atol=within
+    )
+
+
+def with_gradient(parameter: torch.nn.Parameter, values: Tensor) -> torch.nn.Parameter:
+    parameter.grad = values.clone()
+    return parameter
+
+
+def test_lion() -> None:
+    w = weights(1, -2)
+    optimizer = build("lion", [w], learning_rate=0.1, weight_decay=0.1)
+    optimizer.step(bowl(w, optimizer))
+    near(w, 0.89, -1.88)
+    near(optimizer.state[w]["momentum"], 0.01, -0.2)
+
+
+def test_sam() -> None:
+    w = weights(1, -2)
+    optimizer = build(
+        "sgd", [w], learning_rate=0.01, momentum=0.0, step="sam", step_settings={"rho": 0.05}
+    )
+    optimizer.step(bowl(w, optimizer))
+    near(w, 0.98997503, -1.79500624, within=1e-8)
+
+
+def test_looksam() -> None:
+    w = weights(1, -2)
+    optimizer = build(
+        "sgd",
+        [w],
+        learning_rate=0.01,
+        momentum=0.0,
+        step="looksam",
+        step_settings={"rho": 0.05, "k": 2, "alpha": 0.7},
+    )
+    closure = bowl(w, optimizer)
+    optimizer.step(closure)
+    near(w, 0.98997503, -1.79500624, within=1e-8)
+    orthogonal = optimizer.state[w]["orthogonal"]
+    inner = orthogonal @ torch.tensor([1.0, -20.0], dtype=torch.float64)
+    assert float(inner) == pytest.approx(0, abs=1e-10)
+    optimizer.step(closure)
+    near(w, 1.10575966, -1.60922140, within=1e-8)
+
+
+def test_adaptive_sam_scales_with_the_weights() -> None:
+    w = weights(1, -2)
+    settings = {"rho": 0.5, "adaptive": True}
+    optimizer = build(
+        "sgd", [w], learning_rate=0.01, momentum=0.0, step="sam", step_settings=settings
+    )
+    optimizer.step(bowl(w, optimizer))
+    g = torch.tensor([1.0, -20.0], dtype=torch.float64)
+    start = torch.tensor([1.0, -2.0], dtype=torch.float64)
+    uphill = 0.5 * start**2 * g / (start.abs() * g).norm()
+    near(w, *(start - 0.01 * CURVATURE * (start + uphill)).tolist(), within=1e-10)
+
+
+def test_adamp_takes_the_radial_part_away() -> None:
+    w = torch.nn.Parameter(torch.tensor([[3.0, 4.0]], dtype=torch.float64))
+    with_gradient(w, torch.tensor([[4.0, -3.0]], dtype=torch.float64))
+    before = w.detach().clone()
+    build("adamp", [w], learning_rate=0.1, weight_decay=0.0, epsilon=1e-30).step()
+    near(w, 2.888, 4.084)
+    assert float(((w.detach() - before) * before).sum()) == pytest.approx(0, abs=1e-12)
+
+
+def test_adamp_leaves_other_weights_to_adam() -> None:
+    start, gradient = torch.tensor([[3.0, 4.0]]).double(), torch.tensor([[3.0, 4.0]]).double()
+    ours, theirs = (torch.nn.Parameter(start.clone()) for _ in range(2))
+    first = build("adamp", [with_gradient(ours, gradient)], learning_rate=0.1, weight_decay=0.2)
+    second = torch.optim.AdamW([with_gradient(theirs, gradient)], lr=0.1, weight_decay=0.2)
+    for _ in range(3):
+        first.step()
+        second.step()
+    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=0)
+
+
+def test_sgdp_is_sgd_where_length_matters() -> None:
+    start, gradient = torch.tensor([[3.0, 4.0]]).double(), torch.tensor([[3.0, 4.0]]).double()
+    for nesterov in (False, True):
+        ours, theirs = (torch.nn.Parameter(start.clone()) for _ in range(2))
+        first = build("sgdp", [with_gradient(ours, gradient)], learning_rate=0.1, nesterov=nesterov)
+        second = torch.optim.SGD(
+            [with_gradient(theirs, gradient)], lr=0.1, momentum=0.9, nesterov=nesterov
+        )
+        for _ in range(3):
+            first.step()
+            second.step()
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=0)
+
+
+def test_sgdp_keeps_the_length_of_scale_invariant_rows_to_first_order() -> None:
+    torch.manual_seed(0)
+    w = torch.nn.Parameter(torch.randn(5, 8, dtype=torch.float64))
+    before = w.detach().clone()
+    unit = before / before.norm(dim=1, keepdim=True)
+    tangent = torch.randn(5, 8, dtype=torch.float64)
+    tangent -= unit * (unit * tangent).sum(1, keepdim=True)
+    optimizer = build("sgdp", [with_gradient(w, tangent)], learning_rate=0.1, weight_decay=0.5)
+    optimizer.step()
+    moved = w.detach() - before * (1 - 0.1 * 0.5 * 0.1 / (1 - 0.9))  # decay by a tenth
+    assert ((moved * before).sum(1)).abs().max() < 1e-12
+
+
+def test_sm3() -> None:
+    w = torch.nn.Parameter(torch.zeros(2, 2, dtype=torch.float64))
+    gradient = torch.tensor([[1.0, 2.0], [3.0, 4.0]], dtype=torch.float64)
+    optimizer = build("sm3", [with_gradient(w, gradient)], learning_rate=1.0, momentum=0.0)
+    optimizer.step()
+    near(w, -1, -1, -1, -1)
+    before = w.detach().clone()
+    optimizer.step()
+    near(w - before, -0.44721360, -0.70710678, -0.70710678, -0.70710678, within=1e-8)
+    assert "momentum" not in optimizer.state[w]
+
+
+@pytest.mark.parametrize("shape", [(), (3,)])
+def test_sm3_of_a_line_is_adagrad(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    ours = torch.nn.Parameter(torch.randn(shape, dtype=torch.float64))
+    theirs = torch.nn.Parameter(ours.detach().clone())
+    first = build("sm3", [ours], learning_rate=0.1, momentum=0.0)
+    second = torch.optim.Adagrad([theirs], lr=0.1, eps=1e-30)
+    for _ in range(5):
+        gradient = torch.randn(shape, dtype=torch.float64)
+        with_gradient(ours, gradient)
+        with_gradient(theirs, gradient)
+        first.step()
+        second.step()
+    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=0)
+
+
+def test_m_fac_is_the_dense_inverse_of_its_window() -> None:
+    torch.manual_seed(0)
+    size, window, damping = 20, 4, 0.3
+    w = torch.nn.Parameter(torch.zeros(size, dtype=torch.float64))
+    optimizer = build("m-fac", [w], learning_rate=1.0, window=window, damping=damping, momentum=0.0)
+    seen: list[Tensor] = []
+    for _ in range(7):
+        gradient = torch.randn(size, dtype=torch.float64)
+        seen = [*seen, gradient][-window:]
+        before = w.detach().clone()
+        with_gradient(w, gradient)
+        optimizer.step()
+        rows = torch.stack(seen)
+        fisher = damping * torch.eye(size, dtype=torch.float64) + rows.T @ rows / len(rows)
+        expected = before - torch.linalg.solve(fisher, gradient)
+        torch.testing.assert_close(w.detach(), expected, rtol=1e-10, atol=1e-10)
+
+
+def reference_lion(w: Tensor, m: Tensor, g: Tensor, step: int) -> tuple[Tensor, Tensor]:
+    w = w * (1 - 0.01 * 0.1) - 0.01 * torch.sign(0.9 * m + 0.1 * g)
+    return w, 0.99 * m + 0.01 * g
+
+
+def test_twenty_steps_of_lion_on_a_network() -> None:
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(
+        torch.nn.Linear(4, 6), torch.nn.LayerNorm(6), torch.nn.Tanh(), torch.nn.Linear(6, 2)
+    ).double()
+    inputs, targets = torch.randn(16, 4).double(), torch.randn(16, 2).double()
+    parameters = list(network.parameters())
+    optimizer = build("lion", parameters, learning_rate=0.01, weight_decay=0.1)
+    expected = [p.detach().clone() for p in parameters]
+    momenta = [torch.zeros_like(p) for p in parameters]
+    for step in range(20):
+        with torch.no_grad():
+            for parameter, value in zip(parameters, expected, strict=True):
+                torch.testing.assert_close(parameter.detach(), value, rtol=0, atol=1e-12)
+        optimizer.zero_grad()
+        (network(inputs) - targets).square().mean().backward()
+        for i, parameter in enumerate(parameters):
+            assert parameter.grad is not None
+            expected[i], momenta[i] = reference_lion(expected[i], momenta[i], parameter.grad, step)
+        optimizer.step()
+    assert math.isfinite(float(network(inputs).sum().detach()))
