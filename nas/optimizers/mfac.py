@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nas.core.errors import ConfigError
 from nas.optimizers.rule import Rule, listed
 from nas.optimizers.settings import MfacSettings
 
@@ -66,7 +67,17 @@ class MFAC(Rule):
 
 
 def mfac(params: Any, settings: MfacSettings) -> torch.optim.Optimizer:
-    """The factory."""
+    """The factory.
+
+    Raises:
+        ConfigError: A parameter is of half precision, in which the differences are lost that a
+            direction is made of.
+    """
+    params = listed(params)
+    for item in params:
+        for tensor in item["params"] if isinstance(item, dict) else [item]:
+            if tensor.element_size() < 4:
+                raise ConfigError(f"m-fac cannot optimize parameters of {tensor.dtype}", "float32")
     defaults = {
         "lr": settings.learning_rate,
         "window": settings.window,
@@ -74,4 +85,4 @@ def mfac(params: Any, settings: MfacSettings) -> torch.optim.Optimizer:
         "momentum": settings.momentum,
         "weight_decay": settings.weight_decay,
     }
-    return MFAC(listed(params), defaults)
+    return MFAC(params, defaults)
