@@ -42,6 +42,9 @@ _TABLE = {
     "adamp": ("own:ADAMP", "AdamW without steps along the length of scale-invariant weights"),
     "sgdp": ("own:SGDP", "SGD without steps along the length of scale-invariant weights"),
     "sm3": ("own:SM3", "AdaGrad with one accumulator per row and column"),
+    "sophia-g": ("own:SOPHIA_G", "clipped steps by curvature, from gradients to drawn labels"),
+    "sophia-h": ("own:SOPHIA_H", "clipped steps by curvature, from the Hessian's diagonal"),
+    "mezo": ("own:MEZO", "no gradients, for fine-tuning only"),
     "m-fac": ("own:MFAC", "natural gradient by the last gradients; as many copies as these"),
 }
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from nas.optimizers import settings
 from nas.optimizers.member import Member, Traits
 
+WRAPPERS = frozenset({"sam", "sam-k", "looksam"})
+
 LION = Member(
     settings.LionSettings,
     "nas.optimizers.lion:lion",
@@ -34,7 +36,47 @@ MFAC = Member(
         0.1,
         (1e-3, 3e-2),
         copies=66,
-        excludes=frozenset({"sam", "sam-k", "looksam"}),
+        excludes=WRAPPERS,
         warning="as many copies of the weights as its window is long (64)",
+    ),
+)
+SOPHIA_G = Member(
+    settings.SophiaGSettings,
+    "nas.optimizers.sophia:sophia_g",
+    Traits(
+        "Liu et al., ICLR 2024",
+        "adamw",
+        0.3,
+        (1e-4, 1e-2),
+        gradients=1.1,
+        copies=2,
+        excludes=WRAPPERS,
+    ),
+)
+SOPHIA_H = Member(
+    settings.SophiaHSettings,
+    "nas.optimizers.sophia:sophia_h",
+    Traits(
+        "Liu et al., ICLR 2024",
+        "adamw",
+        30.0,
+        (0.02, 1.0),
+        gradients=1.2,
+        copies=2,
+        excludes=WRAPPERS,
+    ),
+)
+MEZO = Member(
+    settings.MezoSettings,
+    "nas.optimizers.mezo:mezo",
+    Traits(
+        "Malladi et al., NeurIPS 2023",
+        "sgd",
+        0.01,
+        (1e-6, 1e-2),
+        gradients=2 / 3,
+        copies=0,
+        excludes=WRAPPERS,
+        warning="fine-tunes only: from scratch it ends near chance (digits, 30 epochs: 11 %)",
     ),
 )

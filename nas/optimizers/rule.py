@@ -4,16 +4,34 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
 
 from nas.core.errors import ConfigError
 
-Closure: TypeAlias = Callable[[], Any]
 State: TypeAlias = dict[str, Any]
+
+
+class Closure(Protocol):
+    """Computes loss and gradients of a batch, as often as it is called; what trainers give a step.
+
+    Optimizers that only ever call it as `closure()` are content with any function. The others may
+    say what else they want; `asked` does so, and says clearly if a closure does not know it.
+
+    - `closure(backward=False)`: the loss alone, to be differentiated by the optimizer itself if
+      gradients are enabled.
+    - `closure(drawn=True)`: gradients of the loss to labels that are drawn from what the network
+      says, instead of the batch's own.
+
+    Its attribute `examples`, which few need, is the number of examples in the batch.
+    """
+
+    def __call__(self) -> Any:
+        """Loss and gradients."""
+        ...
 
 
 def listed(params: Iterable[Any]) -> list[Any]:
@@ -54,6 +72,26 @@ def evaluated(closure: Closure | None) -> Any:
     if loss is not None and not waits and not math.isfinite(float(torch.as_tensor(loss).detach())):
         raise FloatingPointError(f"the loss is {float(torch.as_tensor(loss).detach())}")
     return loss
+
+
+def asked(closure: Closure | None, **wish: bool) -> Any:
+    """What a closure gives for a wish; see `Closure`. Gradients are as the caller has them.
+
+    Raises:
+        ConfigError: There is no closure, or it does not know the wish.
+    """
+    if closure is None:
+        raise ConfigError("the step needs a closure that computes loss and gradients", "give one")
+    try:
+        return closure(**wish)
+    except TypeError as error:
+        (name,) = wish
+        if name not in str(error):
+            raise
+        raise ConfigError(
+            f"the closure does not take {name!r}, which this optimizer asks for",
+            "see nas.optimizers.rule.Closure",
+        ) from error
 
 
 def dense(parameters: Iterable[Tensor]) -> list[Tensor]:

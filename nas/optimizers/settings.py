@@ -92,3 +92,55 @@ class MfacSettings(OptimizerSettings):
     window: int = Field(default=64, ge=1, le=4096)
     damping: float = Field(default=0.01, gt=0)
     momentum: float = Field(default=0.9, ge=0, lt=1)
+
+
+class SophiaSettings(OptimizerSettings):
+    """What both forms of Sophia have; their decay is decoupled.
+
+    Attributes:
+        beta1: Decay of the mean of gradients.
+        beta2: Decay of the mean of curvatures.
+        k: Steps between two looks at the curvature, the first step included.
+    """
+
+    beta1: float = Field(default=0.965, ge=0, lt=1)
+    beta2: float = Field(default=0.99, ge=0, lt=1)
+    k: int = Field(default=10, ge=1)
+
+
+class SophiaGSettings(SophiaSettings):
+    """Sophia-G.
+
+    Attributes:
+        rho: What curvatures are multiplied by: the larger, the fewer weights move by the full rate.
+    """
+
+    learning_rate: float = Field(default=1e-3, gt=0)
+    rho: float = Field(default=0.04, gt=0)
+
+
+class SophiaHSettings(SophiaSettings):
+    """Sophia-H.
+
+    Attributes:
+        clip: Largest step of a weight, in units of the rate.
+        epsilon: Least curvature.
+    """
+
+    learning_rate: float = Field(default=0.06, gt=0)
+    beta1: float = Field(default=0.96, ge=0, lt=1)
+    clip: float = Field(default=0.01, gt=0)
+    epsilon: float = Field(default=1e-12, gt=0)
+
+
+class MezoSettings(OptimizerSettings):
+    """MeZO.
+
+    Attributes:
+        epsilon: Length of the way to either side, in units of the directions drawn.
+        seed: Of the directions.
+    """
+
+    learning_rate: float = Field(default=1e-3, gt=0)
+    epsilon: float = Field(default=1e-3, gt=0)
+    seed: int = Field(default=0, ge=0, lt=2**62)

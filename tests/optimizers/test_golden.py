@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -210,3 +211,95 @@ def test_twenty_steps_of_lion_on_a_network() -> None:
             expected[i], momenta[i] = reference_lion(expected[i], momenta[i], parameter.grad, step)
         optimizer.step()
     assert math.isfinite(float(network(inputs).sum().detach()))
+
+
+class Bowl:
+    """A closure of half of w1^2 + 10 w2^2 that knows all wishes; drawn gradients are given."""
+
+    examples = 4
+
+    def __init__(self, w: torch.nn.Parameter, drawn: Tensor | None = None) -> None:
+        self.w, self.given = w, drawn
+        self.optimizer: torch.optim.Optimizer | None = None
+
+    def __call__(self, *, backward: bool = True, drawn: bool = False) -> Tensor:
+        loss: Tensor = 0.5 * (CURVATURE * self.w * self.w).sum()
+        if backward:
+            self.w.grad = None
+            loss.backward()  # type: ignore[no-untyped-call]
+        if drawn:
+            assert self.given is not None
+            self.w.grad = self.given.clone()
+        return loss
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_sophia_h_with_the_exact_diagonal(k: int) -> None:
+    """Probes of ones and minus ones give the diagonal of a diagonal Hessian exactly."""
+    w = weights(1, -2)
+    optimizer = build("sophia-h", [w], learning_rate=0.06, clip=0.01, k=k)
+    expected, m, h = w.detach().clone(), torch.zeros(2).double(), torch.zeros(2).double()
+    for step in range(7):
+        if step % k == 0:
+            h = 0.99 * h + 0.01 * CURVATURE
+        m = 0.96 * m + 0.04 * CURVATURE * expected
+        expected = expected - 0.06 * (m / h.clamp_min(1e-12)).clamp(-0.01, 0.01)
+        optimizer.step(Bowl(w))  # type: ignore[arg-type]
+        torch.testing.assert_close(w.detach(), expected, rtol=0, atol=1e-12)
+    first = weights(1, -2)
+    build("sophia-h", [first], learning_rate=0.06, clip=0.01).step(Bowl(first))  # type: ignore[arg-type]
+    near(first, 0.9994, -1.9994)
+
+
+def test_sophia_g_by_the_formula() -> None:
+    w, drawn = weights(1, -2), torch.tensor([0.3, -0.01], dtype=torch.float64)
+    optimizer = build("sophia-g", [w], learning_rate=0.01, rho=0.4, k=2, weight_decay=0.1)
+    expected, m, h = w.detach().clone(), torch.zeros(2).double(), torch.zeros(2).double()
+    for step in range(5):
+        if step % 2 == 0:
+            h = 0.99 * h + 0.01 * 4 * drawn * drawn
+        m = 0.965 * m + 0.035 * CURVATURE * expected
+        size = (m.abs() / (0.4 * h + 1e-15)).clamp(max=1)
+        expected = expected * (1 - 0.01 * 0.1) - 0.01 * m.sign() * size
+        optimizer.step(Bowl(w, drawn))  # type: ignore[arg-type]
+        torch.testing.assert_close(w.detach(), expected, rtol=0, atol=1e-12)
+
+
+def test_sophia_moves_no_weight_further_than_its_rate() -> None:
+    torch.manual_seed(0)
+    for name, most in (("sophia-g", 0.01), ("sophia-h", 0.01 * 0.01)):
+        w = weights(1, -2)
+        optimizer = build(name, [w], learning_rate=0.01)
+        for _ in range(5):
+            before = w.detach().clone()
+            optimizer.step(Bowl(w, torch.zeros(2).double()))  # type: ignore[arg-type]
+            assert (w.detach() - before).abs().max() <= most * (1 + 1e-9)
+            assert torch.equal((w.detach() - before).sign(), -before.sign())
+
+
+def test_mezo_steps_along_its_direction_by_the_exact_slope() -> None:
+    """A central difference of a quadratic is exact."""
+    w = weights(1, -2)
+    optimizer = build("mezo", [w], learning_rate=1e-3, epsilon=1e-3, seed=7)
+    direction = torch.randn(2, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    before = w.detach().clone()
+    slope = float((CURVATURE * before) @ direction)
+    optimizer.step(Bowl(w))  # type: ignore[arg-type]
+    torch.testing.assert_close(w.detach(), before - 1e-3 * slope * direction, rtol=1e-8, atol=1e-9)
+    assert w.grad is None
+
+
+def test_mezo_puts_weights_back_when_a_loss_fails() -> None:
+    w = torch.nn.Parameter(torch.randn(50))
+    before = w.detach().clone()
+    for at in (1, 2):
+        calls = iter(range(1, 3))
+
+        def closure(*, backward: bool = True, calls: Any = calls, at: int = at) -> Tensor:
+            if next(calls) == at:
+                raise RuntimeError("no")
+            return w.sum()
+
+        with pytest.raises(RuntimeError, match="no"):
+            build("mezo", [w]).step(closure)  # type: ignore[arg-type]
+        torch.testing.assert_close(w.detach(), before, rtol=1e-6, atol=1e-6)
