@@ -2,20 +2,23 @@
 
 Heo et al., "AdamP: Slowing Down the Slowdown for Momentum Optimizers on Scale-invariant Weights",
 ICLR 2021, algorithms 1 and 2. Whether a weight's length matters is read off the cosine of weight
-and gradient: per output row first, then of the whole tensor. What is decided is a tensor of ones
-and zeros, so that no device is waited for.
+and gradient: per output row first, then of the whole tensor. On a GPU what is decided is a tensor,
+so that nobody waits for it.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 
 from nas.optimizers.rule import Rule, listed
 from nas.optimizers.settings import AdampSettings, SgdpSettings
+
+BRANCHES: Final = frozenset({"cpu"})
+"""Devices whose numbers can be looked at without waiting."""
 
 
 def project(
@@ -34,20 +37,42 @@ def project(
     """
     if weight.dim() < 2:
         return update, 1.0
-    result, factor = update, torch.ones((), dtype=weight.dtype, device=weight.device)
-    undecided = torch.ones((), dtype=torch.bool, device=weight.device)
-    for rows in (weight.size(0), 1):
-        w, g = weight.reshape(rows, -1), gradient.reshape(rows, -1)
-        length = w.norm(dim=1, keepdim=True)
-        cosines = ((w * g).sum(1).abs() / (length[:, 0] * g.norm(dim=1)).add(epsilon)).max()
-        invariant = undecided & (cosines < delta / math.sqrt(w.size(1)))
-        unit = w / length.add(epsilon)
-        u = update.reshape(rows, -1)
-        tangent = (u - unit * (unit * u).sum(1, keepdim=True)).reshape(update.shape)
-        result = torch.where(invariant, tangent, result)
-        factor = torch.where(invariant, factor * ratio, factor)
-        undecided = undecided & ~invariant
-    return result, factor
+    w, g = _rows(weight, weight), _rows(gradient, weight)
+    inner = torch.linalg.vecdot(w, g, dim=1)
+    lengths = torch.linalg.vector_norm(w, dim=1)
+    slopes = torch.linalg.vector_norm(g, dim=1)
+    # Of the whole tensor by what is known of its rows.
+    total, length, slope = inner.sum(), lengths.norm(), slopes.norm()
+    by_row = (inner.abs() / (lengths * slopes + epsilon)).max() < delta / math.sqrt(w.size(1))
+    by_all = total.abs() / (length * slope + epsilon) < delta / math.sqrt(w.numel())
+    if weight.device.type in BRANCHES:  # nobody waits: what is not needed is not computed
+        if not by_row and not by_all:
+            return update, 1.0
+        size = lengths if by_row else length.expand_as(lengths)
+        return _tangent(weight, update, size, epsilon, whole=not bool(by_row)), ratio
+    rows = _tangent(weight, update, lengths, epsilon, whole=False)
+    whole = _tangent(weight, update, length.expand_as(lengths), epsilon, whole=True)
+    chosen = torch.where(by_row, rows, torch.where(by_all, whole, update))
+    return chosen, torch.where(by_row | by_all, ratio, 1.0).to(weight.dtype)
+
+
+def _rows(tensor: Tensor, like: Tensor) -> Tensor:
+    """An output row a row, in whatever order the weight lies in memory."""
+    if like.dim() == 4 and like.is_contiguous(memory_format=torch.channels_last):
+        tensor = tensor.permute(0, 2, 3, 1)
+    return tensor.reshape(tensor.size(0), -1)
+
+
+def _tangent(
+    weight: Tensor, update: Tensor, lengths: Tensor, epsilon: float, *, whole: bool
+) -> Tensor:
+    """An update without its part along each row of a weight, or along all of it."""
+    along = torch.linalg.vecdot(_rows(weight, weight), _rows(update, weight), dim=1)
+    if whole:
+        along = along.sum().expand_as(along)
+    factor = along / (lengths + epsilon) ** 2
+    tangent: Tensor = update - weight * factor.reshape(-1, *[1] * (weight.dim() - 1))
+    return tangent
 
 
 class AdamP(Rule):

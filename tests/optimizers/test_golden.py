@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from nas.optimizers import build
+from nas.optimizers import build, projected
+from nas.optimizers.projected import project
 
 CURVATURE = torch.tensor([1.0, 10.0], dtype=torch.float64)
 
@@ -303,3 +304,62 @@ def test_mezo_puts_weights_back_when_a_loss_fails() -> None:
         with pytest.raises(RuntimeError, match="no"):
             build("mezo", [w]).step(closure)  # type: ignore[arg-type]
         torch.testing.assert_close(w.detach(), before, rtol=1e-6, atol=1e-6)
+
+
+def reference_projection(
+    w: Tensor, g: Tensor, u: Tensor, delta: float, ratio: float
+) -> tuple[Tensor, float]:
+    """As published, step by step."""
+    for rows in (w.size(0), 1):
+        a, b, c = (t.reshape(rows, -1) for t in (w, g, u))
+        pairs = zip(a, b, strict=True)
+        cosines = [abs(float(x @ y)) / float(x.norm() * y.norm()) for x, y in pairs]
+            abs(float(x @ y)) / float(x.norm() * y.norm()) for x, y in zip(a, b, strict=True)
+        ]
+        if max(cosines) < delta / math.sqrt(a.size(1)):
+            unit = a / a.norm(dim=1, keepdim=True)
+            return (c - unit * (unit * c).sum(1, keepdim=True)).reshape(u.shape), ratio
+    return u, 1.0
+
+
+@pytest.mark.parametrize("kind", ["rows", "whole", "neither"])
+@pytest.mark.parametrize("last", [False, True])
+def test_projections(kind: str, last: bool) -> None:
+    torch.manual_seed(0)
+    w, g, u = (torch.randn(6, 3, 3, 3, dtype=torch.float64) for _ in range(3))
+    if kind == "rows":
+        flat, direction = w.reshape(6, -1), g.reshape(6, -1)
+        unit = flat / flat.norm(dim=1, keepdim=True)
+        g = (direction - unit * (unit * direction).sum(1, keepdim=True)).reshape(w.shape)
+    elif kind == "whole":
+        g = g - w * (w * g).sum() / (w * w).sum()
+    else:
+        g = g + w
+    if last:
+        w, g, u = (t.to(memory_format=torch.channels_last) for t in (w, g, u))
+    found, factor = project(w, g, u, 0.1, 0.3, 1e-30)
+    expected, expected_factor = reference_projection(w, g, u, 0.1, 0.3)
+    assert factor == expected_factor
+    assert (kind == "neither") == (expected_factor == 1.0)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["rows", "whole", "neither"])
+def test_projections_without_waiting_are_the_same(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The form for GPUs, computed here."""
+    torch.manual_seed(1)
+    w, g, u = (torch.randn(5, 7, dtype=torch.float64) for _ in range(3))
+    unit = w / w.norm(dim=1, keepdim=True)
+    if kind == "rows":
+        g = g - unit * (unit * g).sum(1, keepdim=True)
+    elif kind == "whole":
+        g = g - w * (w * g).sum() / (w * w).sum()
+    else:
+        g = g + w
+    here = project(w, g, u, 0.1, 0.3, 1e-30)
+    monkeypatch.setattr(projected, "BRANCHES", frozenset())
+    there = project(w, g, u, 0.1, 0.3, 1e-30)
+    torch.testing.assert_close(here[0], there[0], rtol=0, atol=1e-12)
+    assert float(here[1]) == pytest.approx(float(there[1]))
