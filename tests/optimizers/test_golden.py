@@ -314,8 +314,6 @@ def reference_projection(
         a, b, c = (t.reshape(rows, -1) for t in (w, g, u))
         pairs = zip(a, b, strict=True)
         cosines = [abs(float(x @ y)) / float(x.norm() * y.norm()) for x, y in pairs]
-            abs(float(x @ y)) / float(x.norm() * y.norm()) for x, y in zip(a, b, strict=True)
-        ]
         if max(cosines) < delta / math.sqrt(a.size(1)):
             unit = a / a.norm(dim=1, keepdim=True)
             return (c - unit * (unit * c).sum(1, keepdim=True)).reshape(u.shape), ratio
