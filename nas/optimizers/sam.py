@@ -62,7 +62,8 @@ class Sam(torch.optim.Optimizer):
         plain = [p.grad for p in weights if p.grad is not None]
         if weights:
             if self.taken % self._k == 0:
-                plain = [g.clone() for g in plain]  # the next gradient may be written over it
+                if self._alpha:  # the next gradient may be written over it
+                    plain = [g.clone() for g in plain]
                 with self._uphill(weights, plain):
                     evaluated(closure)
                 if self._alpha:
@@ -83,7 +84,10 @@ class Sam(torch.optim.Optimizer):
             scaled, ways = gradients, gradients
         factor = self._rho / (length(scaled) + TINY)
         before = [w.clone() for w in weights]
-        torch._foreach_add_(weights, torch._foreach_mul(ways, factor))
+        if factor.device.type == "cpu":  # nobody waits, and nothing is allocated
+            torch._foreach_add_(weights, ways, alpha=float(factor))
+        else:
+            torch._foreach_add_(weights, torch._foreach_mul(ways, factor))
         try:
             yield
         finally:
