@@ -22,7 +22,7 @@ from torch import nn
 from nas.optimizers import build
 
 SHAPES = [(64, 64, 3, 3)] * 80 + [(320, 320)] * 20 + [(64,)] * 100
-OURS = ("lion", "adamp", "sgdp", "sm3", "sgd", "adamw")
+OURS = ("lion", "adamp", "sgdp", "sm3", "muon", "sgd", "adamw", "adafactor")
 
 
 class Closure:

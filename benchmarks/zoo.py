@@ -32,7 +32,11 @@ from nas.training.schedules import rate
 BATCH, POWER = 64, 40
 EPOCHS = 30
 METHODS: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
-    *((name, PLAIN, {}, {}) for name in ("sgd", "adamw", "nadamw", "lion", "adamp", "sgdp", "sm3")),
+    *(
+        (name, PLAIN, {}, {})
+        for name in ("sgd", "adamw", "nadamw", "lion", "adamp", "sgdp", "sm3", "muon")
+    ),
+    ("adafactor", PLAIN, {}, {}),
     ("sophia-g", PLAIN, {}, {}),
     ("sophia-h", PLAIN, {}, {}),
     ("m-fac", PLAIN, {}, {}),

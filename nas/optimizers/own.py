@@ -80,3 +80,8 @@ MEZO = Member(
         warning="fine-tunes only: from scratch it ends near chance (digits, 30 epochs: 11 %)",
     ),
 )
+MUON = Member(
+    settings.MuonSettings,
+    "nas.optimizers.muon:muon",
+    Traits("Jordan et al., 2024", "sgd", 0.3, (0.01, 0.3), copies=1),
+)

@@ -144,3 +144,26 @@ class MezoSettings(OptimizerSettings):
     learning_rate: float = Field(default=1e-3, gt=0)
     epsilon: float = Field(default=1e-3, gt=0)
     seed: int = Field(default=0, ge=0, lt=2**62)
+
+
+class MuonSettings(OptimizerSettings):
+    """Muon, and the AdamW of what is no hidden weight; decay is decoupled.
+
+    Attributes:
+        momentum: Share of the mean of gradients that is kept.
+        nesterov: Look ahead along the momentum.
+        iterations: Of Newton and Schulz.
+        adam_rate: AdamW's rate over `learning_rate`.
+        beta1: AdamW's decay of the mean of gradients.
+        beta2: AdamW's decay of the mean of squared gradients.
+        epsilon: Added to the root in AdamW's denominator.
+    """
+
+    learning_rate: float = Field(default=0.02, gt=0)
+    momentum: float = Field(default=0.95, ge=0, lt=1)
+    nesterov: bool = True
+    iterations: int = Field(default=5, ge=1, le=20)
+    adam_rate: float = Field(default=0.15, gt=0)
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    beta2: float = Field(default=0.95, ge=0, lt=1)
+    epsilon: float = Field(default=1e-8, gt=0)

@@ -57,6 +57,19 @@ class NadamwSettings(AdamwSettings):
     momentum_decay: float = Field(default=4e-3, ge=0)
 
 
+class AdafactorSettings(OptimizerSettings):
+    """Adafactor (Shazeer and Stern, 2018); decay is decoupled.
+
+    Attributes:
+        beta2_decay: Exponent by which the decay of the mean of squares nears 1; below 0.
+        clip: Largest root mean square of an update, in units of the rate.
+    """
+
+    learning_rate: float = Field(default=0.01, gt=0)
+    beta2_decay: float = Field(default=-0.8, lt=0, ge=-1)
+    clip: float = Field(default=1.0, gt=0)
+
+
 SGD = Member(
     SgdSettings,
     "nas.optimizers.torch_members:sgd",
@@ -76,4 +89,9 @@ NADAMW = Member(
     NadamwSettings,
     "nas.optimizers.torch_members:nadamw",
     Traits("Dozat, 2016; Loshchilov & Hutter, ICLR 2019", "adamw", 1.0, (3e-4, 2e-2), copies=2),
+)
+ADAFACTOR = Member(
+    AdafactorSettings,
+    "nas.optimizers.torch_members:adafactor",
+    Traits("Shazeer & Stern, ICML 2018", "adamw", 3.0, (0.01, 0.3), copies=0.4),
 )

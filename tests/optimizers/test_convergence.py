@@ -25,6 +25,8 @@ RATES = {
     "adamw": 0.01,
     "nadamw": 0.01,
     "lion": 0.0013,
+    "adafactor": 0.03,
+    "muon": 0.02,
     "adamp": 0.01,
     "sgdp": 0.13,
     "sm3": 0.1,

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from nas.optimizers import build, projected
+from nas.optimizers.muon import orthogonal
 from nas.optimizers.projected import project
 
 CURVATURE = torch.tensor([1.0, 10.0], dtype=torch.float64)
@@ -361,3 +362,41 @@ def test_projections_without_waiting_are_the_same(
     there = project(w, g, u, 0.1, 0.3, 1e-30)
     torch.testing.assert_close(here[0], there[0], rtol=0, atol=1e-12)
     assert float(here[1]) == pytest.approx(float(there[1]))
+
+
+def test_muon_brings_singular_values_near_one() -> None:
+    torch.manual_seed(0)
+    for shape in ((6, 20), (20, 6), (8, 8)):
+        matrix = torch.randn(shape, dtype=torch.float64)
+        values = torch.linalg.svdvals(orthogonal(matrix, 5))
+        assert 0.6 < float(values.min()) <= float(values.max()) < 1.25
+        left, _, right = torch.linalg.svd(matrix, full_matrices=False)
+        alike = (orthogonal(matrix, 5) * (left @ right)).sum() / min(shape)
+        assert 0.8 < float(alike) < 1.1  # near the closest orthogonal matrix, not any
+
+
+def test_muon_steps_hidden_weights_and_leaves_the_rest_to_adamw() -> None:
+    torch.manual_seed(0)
+    shapes = [(4, 3, 3, 3), (4,), (5, 4, 3, 3), (10, 5)]
+    weights = [torch.nn.Parameter(torch.randn(s, dtype=torch.float64)) for s in shapes]
+    optimizer = build("muon", weights, learning_rate=0.02, weight_decay=0.1)
+    before = [w.detach().clone() for w in weights]
+    adam = [torch.nn.Parameter(before[i].clone()) for i in (0, 1, 3)]
+    theirs = torch.optim.AdamW(adam, lr=0.02 * 0.15, betas=(0.9, 0.95), weight_decay=0.1)
+    momentum = torch.zeros(5, 4, 3, 3, dtype=torch.float64)
+    expected = before[2].clone()
+    for _ in range(3):
+        gradients = [torch.randn(s, dtype=torch.float64) for s in shapes]
+        for weight, gradient in zip(weights, gradients, strict=True):
+            weight.grad = gradient.clone()
+        for weight, i in zip(adam, (0, 1, 3), strict=True):
+            weight.grad = gradients[i].clone()
+        optimizer.step()
+        theirs.step()
+        momentum = 0.95 * momentum + 0.05 * gradients[2]
+        direction = 0.05 * gradients[2] + 0.95 * momentum
+        update = orthogonal(direction.reshape(5, -1), 5).reshape(expected.shape)
+        expected = expected * (1 - 0.02 * 0.1) - 0.02 * update
+    torch.testing.assert_close(weights[2].detach(), expected, rtol=0, atol=1e-12)
+    for ours, other in zip([weights[i] for i in (0, 1, 3)], adam, strict=True):
+        torch.testing.assert_close(ours, other, rtol=1e-10, atol=1e-12)

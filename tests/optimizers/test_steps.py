@@ -19,7 +19,7 @@ WRAPPED: list[tuple[str, dict[str, Any]]] = [
     ("sam-k", {"k": 3}),
     ("looksam", {"k": 3, "alpha": 0.7}),
 ]
-OURS = ("lion", "adamp", "sgdp", "sm3", "m-fac")
+OURS = ("lion", "adamp", "sgdp", "sm3", "muon", "m-fac")
 PAIRS = [
     (name, *step)
     for name in ("sgd", "adamw", "lion", "sgdp")
