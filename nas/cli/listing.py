@@ -36,6 +36,13 @@ def _space_facts(name: str) -> Mapping[str, Any]:
     return {"size": space.size, "members": list(space.members)}
 
 
+def _traits(name: str) -> Mapping[str, Any]:
+    from nas.optimizers import OPTIMIZERS
+
+    traits = OPTIMIZERS.get(name).traits
+    return {**traits.__dict__, "rates": list(traits.rates), "excludes": sorted(traits.excludes)}
+
+
 @dataclass(frozen=True)
 class Kind:
     """A kind of plug-in.
@@ -59,7 +66,8 @@ class Kind:
 KINDS: Final[Mapping[str, Kind]] = {
     "spaces": Kind("search_spaces:SPACES", _space, _space_facts),
     "strategies": Kind("nas.strategies:STRATEGIES", _strategy),
-    "optimizers": Kind("nas.optimizers:OPTIMIZERS", _member),
+    "optimizers": Kind("nas.optimizers:OPTIMIZERS", _member, _traits),
+    "steps": Kind("nas.optimizers:STEPS", _member),
     "schedules": Kind("nas.training.schedules:SCHEDULES", _member),
     "predictors": Kind("predictors:PREDICTORS", _strategy),
     "proxies": Kind("predictors:PROXIES"),

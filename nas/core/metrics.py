@@ -14,6 +14,8 @@ METRICS: Final[Mapping[str, str]] = {
     "latency_ms": "milliseconds a forward pass",
     "memory_mb": "peak megabytes",
     "energy_j": "joules",
+    "sharpness": "largest eigenvalue of the training loss's Hessian in the weights",
+    "rankme": "effective rank of the features a classifier reads; larger is better",
     "seconds": "seconds the evaluation took",
     "epochs": "epochs trained",
     "gradient_evaluations": "forward-backward passes",

@@ -49,3 +49,9 @@ MEASURES: Registry[Measure] = Registry("measure", "nas.measures", NAME)
 
 MEASURES.add("params", "nas.measure.counts:params", "trainable parameters")
 MEASURES.add("macs", "nas.measure.counts:macs", "multiply-accumulates of one forward pass")
+MEASURES.add(
+    "sharpness", "nas.measure.trained:sharpness", "largest eigenvalue of the loss's Hessian"
+)
+MEASURES.add(
+    "rankme", "nas.measure.trained:rankme", "effective rank of the features, label-free (max)"
+)

@@ -15,8 +15,8 @@ from nas.core.config import RunConfig, build_settings
 from nas.core.errors import DataError, Interrupted, UnsupportedError
 from nas.core.protocols import Context, Reply
 from nas.core.work import Spent
+from nas.measure.curvature import dominant_eigenvalue
 from nas.oneshot.cost import SupernetCost
-from nas.oneshot.curvature import dominant_eigenvalue
 from nas.oneshot.measuring import Measurement, Paired, separate
 from nas.oneshot.training import SupernetTraining
 from nas.strategies.darts import DartsSettings, PictureSettings

@@ -1,28 +1,57 @@
-"""Optimizers by name, with checked settings.
+"""Optimizers by name, with checked settings, and the sharpness steps they can be wrapped in.
 
-Importing this package does not import torch: `OPTIMIZERS` is a lazy table and
-`build` imports a member only when it is asked for one.
+Importing this package does not import torch: `OPTIMIZERS` and `STEPS` are lazy tables and `build`
+imports a member only when it is asked for one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from nas.core.config import build_settings
+from nas.core.errors import UnsupportedError
 from nas.core.registry import Registry
-from nas.optimizers.member import Member, OptimizerSettings
+from nas.optimizers.member import Member, OptimizerSettings, Traits
+from nas.optimizers.sharpness import PLAIN, STEPS, SharpnessStep
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["OPTIMIZERS", "Member", "OptimizerSettings", "build", "settings_model"]
+__all__ = [
+    "OPTIMIZERS",
+    "PLAIN",
+    "STEPS",
+    "Member",
+    "OptimizerSettings",
+    "SharpnessStep",
+    "Traits",
+    "build",
+    "check_step",
+    "settings_model",
+]
 
 OPTIMIZERS: Registry[Member] = Registry("optimizer", "nas.optimizers")
-OPTIMIZERS.add("sgd", "nas.optimizers.standard:SGD", "gradient descent with momentum")
-OPTIMIZERS.add("adam", "nas.optimizers.standard:ADAM", "Adam; weight decay joins the gradient")
-OPTIMIZERS.add("adamw", "nas.optimizers.standard:ADAMW", "Adam with decoupled weight decay")
-OPTIMIZERS.add("nadamw", "nas.optimizers.standard:NADAMW", "AdamW with Nesterov momentum")
+
+_TABLE = {
+    "sgd": ("standard:SGD", "gradient descent with momentum"),
+    "adam": ("standard:ADAM", "Adam; weight decay joins the gradient"),
+    "adamw": ("standard:ADAMW", "Adam with decoupled weight decay"),
+    "nadamw": ("standard:NADAMW", "AdamW with Nesterov momentum"),
+    "adafactor": ("standard:ADAFACTOR", "mean squares by rows and columns, little memory"),
+    "muon": ("own:MUON", "steps that turn all directions of a hidden weight alike"),
+    "lion": ("own:LION", "steps of one size along the sign of a momentum"),
+    "adamp": ("own:ADAMP", "AdamW without steps along the length of scale-invariant weights"),
+    "sgdp": ("own:SGDP", "SGD without steps along the length of scale-invariant weights"),
+    "sm3": ("own:SM3", "AdaGrad with one accumulator per row and column"),
+    "sophia-g": ("own:SOPHIA_G", "clipped steps by curvature, from gradients to drawn labels"),
+    "sophia-h": ("own:SOPHIA_H", "clipped steps by curvature, from the Hessian's diagonal"),
+    "mezo": ("own:MEZO", "no gradients, for fine-tuning only"),
+    "m-fac": ("own:MFAC", "natural gradient by the last gradients; as many copies as these"),
+}
+
+for _name, (_target, _summary) in _TABLE.items():
+    OPTIMIZERS.add(_name, f"nas.optimizers.{_target}", _summary)
 
 
 def settings_model(name: str) -> type[OptimizerSettings]:
@@ -30,23 +59,55 @@ def settings_model(name: str) -> type[OptimizerSettings]:
     return OPTIMIZERS.get(name).settings
 
 
+def check_step(name: str, step: str, settings: Mapping[str, Any]) -> None:
+    """Refuse a sharpness step that an optimizer cannot be wrapped in; imports no torch.
+
+    Raises:
+        PluginError: Optimizer or step is unknown.
+        ConfigError: A setting is wrong, or the two do not go together.
+    """
+    member = OPTIMIZERS.get(name)
+    if step == PLAIN:
+        if settings:
+            raise UnsupportedError(
+                f"a plain step has no setting {next(iter(settings))!r}",
+                f"choose a step: {', '.join(STEPS.names())}",
+            )
+        return
+    build_settings(STEPS.get(step).settings, settings, f"{step} setting")
+    if step in member.traits.excludes:
+        raise UnsupportedError(f"{name} cannot be wrapped in {step}", "use a plain step")
+
+
 def build(
     name: str,
     params: Iterable[torch.Tensor] | Iterable[dict[str, Any]],
+    *,
+    step: str = PLAIN,
+    step_settings: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> torch.optim.Optimizer:
     """The optimizer `name` over `params`, with the fused or multi-tensor kernels there are.
 
+    Its `step(closure)` calls the closure as often as the method needs gradients.
+
     Args:
         name: A member of `OPTIMIZERS`.
         params: Parameters, or parameter groups as torch takes them.
-        **settings: As the member's settings model declares them, e.g. `learning_rate`.
+        step: "plain", or a member of `STEPS` to wrap it in.
+        step_settings: As the step's settings model declares them, e.g. `rho`.
+        **settings: As the optimizer's settings model declares them, e.g. `learning_rate`.
 
     Raises:
-        PluginError: The name is unknown.
-        ConfigError: A setting is unknown, of the wrong type or out of range, or there is
-            no parameter.
+        PluginError: A name is unknown.
+        ConfigError: A setting is unknown, of the wrong type or out of range, optimizer and step do
+            not go together, or there is no parameter.
     """
     member = OPTIMIZERS.get(name)
     values = build_settings(member.settings, settings, f"{name} setting")
-    return member.create(params, values)
+    check_step(name, step, step_settings or {})
+    made = member.create(params, values)
+    if step == PLAIN:
+        return made
+    row = STEPS.get(step)
+    return row.around(made, build_settings(row.settings, step_settings or {}, f"{step} setting"))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -30,6 +30,33 @@ class OptimizerSettings(Settings):
 Params: TypeAlias = Iterable[Any]
 """Parameters, or parameter groups as torch takes them."""
 Factory: TypeAlias = Callable[[Params, Any], "torch.optim.Optimizer"]
+Family: TypeAlias = Literal["sgd", "adamw"]
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What is known of an optimizer before it is tried; recipe spaces are made from it.
+
+    Attributes:
+        source: Where it was published.
+        family: Whose learning rates its own go with: those of SGD with momentum, or of AdamW. With
+            the batch they grow linearly, or as its root.
+        rate: Its learning rate over that of its family on the same task.
+        rates: Least and largest learning rate worth trying.
+        gradients: Forward and backward passes of a batch a step.
+        copies: Memory beside weights and gradients, in copies of the weights.
+        excludes: Names of sharpness steps that it cannot be combined with.
+        warning: Why it should not be drawn by a search unasked; empty if it may be.
+    """
+
+    source: str = ""
+    family: Family = "adamw"
+    rate: float = 1.0
+    rates: tuple[float, float] = (1e-5, 1.0)
+    gradients: float = 1.0
+    copies: float = 0.0
+    excludes: frozenset[str] = frozenset()
+    warning: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,10 +67,12 @@ class Member:
         settings: The frozen model of its settings.
         factory: "module:function" of `(params, settings) -> torch.optim.Optimizer`, or the
             function itself. The text form keeps the settings readable without torch.
+        traits: What is known of it.
     """
 
     settings: type[OptimizerSettings]
     factory: Factory | str
+    traits: Traits = field(default_factory=Traits)
 
     def create(self, params: Params, settings: OptimizerSettings) -> torch.optim.Optimizer:
         """The optimizer over `params`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from nas.optimizers.member import Member, OptimizerSettings
+from nas.optimizers.member import Member, OptimizerSettings, Traits
 
 
 class SgdSettings(OptimizerSettings):
@@ -57,7 +57,41 @@ class NadamwSettings(AdamwSettings):
     momentum_decay: float = Field(default=4e-3, ge=0)
 
 
-SGD = Member(SgdSettings, "nas.optimizers.torch_members:sgd")
-ADAM = Member(AdamSettings, "nas.optimizers.torch_members:adam")
-ADAMW = Member(AdamwSettings, "nas.optimizers.torch_members:adamw")
-NADAMW = Member(NadamwSettings, "nas.optimizers.torch_members:nadamw")
+class AdafactorSettings(OptimizerSettings):
+    """Adafactor (Shazeer and Stern, 2018); decay is decoupled.
+
+    Attributes:
+        beta2_decay: Exponent by which the decay of the mean of squares nears 1; below 0.
+        clip: Largest root mean square of an update, in units of the rate.
+    """
+
+    learning_rate: float = Field(default=0.01, gt=0)
+    beta2_decay: float = Field(default=-0.8, lt=0, ge=-1)
+    clip: float = Field(default=1.0, gt=0)
+
+
+SGD = Member(
+    SgdSettings,
+    "nas.optimizers.torch_members:sgd",
+    Traits("Robbins & Monro, 1951; Polyak, 1964", "sgd", 1.0, (0.01, 0.3), copies=1),
+)
+ADAM = Member(
+    AdamSettings,
+    "nas.optimizers.torch_members:adam",
+    Traits("Kingma & Ba, ICLR 2015", "adamw", 1.0, (3e-4, 2e-2), copies=2),
+)
+ADAMW = Member(
+    AdamwSettings,
+    "nas.optimizers.torch_members:adamw",
+    Traits("Loshchilov & Hutter, ICLR 2019", "adamw", 1.0, (3e-4, 2e-2), copies=2),
+)
+NADAMW = Member(
+    NadamwSettings,
+    "nas.optimizers.torch_members:nadamw",
+    Traits("Dozat, 2016; Loshchilov & Hutter, ICLR 2019", "adamw", 1.0, (3e-4, 2e-2), copies=2),
+)
+ADAFACTOR = Member(
+    AdafactorSettings,
+    "nas.optimizers.torch_members:adafactor",
+    Traits("Shazeer & Stern, ICML 2018", "adamw", 3.0, (0.01, 0.3), copies=0.4),
+)

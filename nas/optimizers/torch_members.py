@@ -8,7 +8,13 @@ from typing import Any, TypeAlias, cast
 import torch
 
 from nas.core.errors import ConfigError
-from nas.optimizers.standard import AdamSettings, AdamwSettings, NadamwSettings, SgdSettings
+from nas.optimizers.standard import (
+    AdafactorSettings,
+    AdamSettings,
+    AdamwSettings,
+    NadamwSettings,
+    SgdSettings,
+)
 
 Groups: TypeAlias = "list[torch.Tensor] | list[dict[str, Any]]"
 
@@ -49,6 +55,17 @@ def nadamw(params: Iterable[Any], settings: NadamwSettings) -> torch.optim.Optim
         momentum_decay=settings.momentum_decay,
         decoupled_weight_decay=True,
         **_common(settings),
+    )
+
+
+def adafactor(params: Iterable[Any], settings: AdafactorSettings) -> torch.optim.Optimizer:
+    """Adafactor, its rate relative to the size of each weight."""
+    return torch.optim.Adafactor(
+        _groups(params),
+        lr=settings.learning_rate,
+        beta2_decay=settings.beta2_decay,
+        d=settings.clip,
+        weight_decay=settings.weight_decay,
     )
 
 

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from nas.core.architecture import Recipe
 from nas.core.config import Settings, build_settings
 from nas.core.registry import Registry
-from nas.optimizers import settings_model
+from nas.optimizers import OPTIMIZERS, PLAIN, check_step, settings_model
 from nas.training.schedules import SCHEDULES
 
 if TYPE_CHECKING:
@@ -26,8 +26,12 @@ class TrainingRecipe(Settings):
         epochs: Passes over the training images; a search's budget overrides it.
         batch_size: Images a step.
         optimizer: A member of `nas.optimizers.OPTIMIZERS`.
-        optimizer_settings: Its settings beside the next two, e.g. `{"momentum": 0.9}`.
+        optimizer_settings: Its settings beside the next ones, e.g. `{"momentum": 0.9}`.
+        step: A member of `nas.optimizers.STEPS` that the optimizer is wrapped in, or "plain".
+        step_settings: Its settings, e.g. `{"rho": 0.05}`.
         learning_rate: Step size at its highest.
+        reference_batch: Batch size that `learning_rate` is meant for: with another one it grows
+            linearly (optimizers like SGD) or as the root (like AdamW). None for the batch at hand.
         weight_decay: As the optimizer means it.
         schedule: A member of `nas.training.schedules.SCHEDULES`.
         schedule_settings: Its settings.
@@ -50,7 +54,10 @@ class TrainingRecipe(Settings):
     batch_size: int = Field(default=64, ge=1)
     optimizer: str = "sgd"
     optimizer_settings: dict[str, Setting] = Field(default_factory=dict)
+    step: str = PLAIN
+    step_settings: dict[str, Setting] = Field(default_factory=dict)
     learning_rate: float = Field(default=0.05, gt=0)
+    reference_batch: int | None = Field(default=None, ge=1)
     weight_decay: float = Field(default=3e-4, ge=0)
     schedule: str = "cosine"
     schedule_settings: dict[str, Setting] = Field(default_factory=dict)
@@ -79,15 +86,18 @@ class TrainingRecipe(Settings):
     def _plugins_take_their_settings(self) -> TrainingRecipe:
         optimizer = settings_model(self.optimizer)
         build_settings(optimizer, self.all_optimizer_settings(), f"{self.optimizer} setting")
+        check_step(self.optimizer, self.step, self.step_settings)
         schedule = SCHEDULES.get(self.schedule).settings
         build_settings(schedule, self.schedule_settings, f"{self.schedule} setting")
         return self
 
     def all_optimizer_settings(self) -> dict[str, Any]:
         """What `nas.optimizers.build` takes."""
+        share = 1.0 if self.reference_batch is None else self.batch_size / self.reference_batch
+        linear = OPTIMIZERS.get(self.optimizer).traits.family == "sgd"
         return {
             **self.optimizer_settings,
-            "learning_rate": self.learning_rate,
+            "learning_rate": self.learning_rate * (share if linear else share**0.5),
             "weight_decay": self.weight_decay,
         }
 
@@ -107,7 +117,7 @@ class TrainingRecipe(Settings):
         """The recipe that differs from `base` in `settings`.
 
         A recipe from a search space may hold a few settings only; the base has the others.
-        Settings of another optimizer or schedule than the base's do not carry over.
+        Settings of another optimizer, step or schedule than the base's do not carry over.
 
         Args:
             settings: Names and values, or a core recipe.
@@ -119,7 +129,7 @@ class TrainingRecipe(Settings):
         """
         given = settings.to_dict() if isinstance(settings, Recipe) else dict(settings)
         start = {} if base is None else base.model_dump()
-        for kind in ("optimizer", "schedule"):
+        for kind in ("optimizer", "step", "schedule"):
             if start and given.get(kind, start[kind]) != start[kind]:
                 start[f"{kind}_settings"] = {}
         return build_settings(cls, {**start, **given}, "recipe setting")

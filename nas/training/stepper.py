@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from contextlib import nullcontext
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -17,12 +18,13 @@ from nas.training.device import autocast
 from nas.training.randomness import derive, global_state, set_global_state
 from nas.training.recipe import TrainingRecipe
 from nas.training.schedules import rate
+from nas.training.statistics import unmoved_statistics
 from nas.training.stream import Placed, Stream
 
 
 def blended_loss(
     outputs: Tensor | tuple[Tensor, Tensor | None],
-    targets: list[tuple[Tensor, float]],
+    targets: Targets,
     label_smoothing: float = 0.0,
     auxiliary_weight: float = 0.0,
 ) -> Tensor:
@@ -52,6 +54,43 @@ def blended_loss(
     return of(logits) + auxiliary_weight * of(auxiliary)
 
 
+Targets: TypeAlias = list[tuple[Tensor, float]]
+"""Labels (batch,) with their weights, which add up to 1."""
+
+
+class Batch:
+    """The closure of a step, see `nas.optimizers.rule.Closure`.
+
+    Args:
+        gradients: Does the work.
+        inputs: Of the network.
+        targets: Labels with weights.
+        examples: How many there are.
+    """
+
+    def __init__(
+        self, gradients: Callable[..., Tensor], inputs: Tensor, targets: Targets, examples: int
+    ) -> None:
+        self.examples = examples
+        self._gradients, self._inputs, self._targets = gradients, inputs, targets
+        self._calls = 0
+
+    def __call__(self, *, backward: bool = True, drawn: bool = False) -> Tensor:
+        """Loss and gradients; running statistics count the batch at the first call only."""
+        self._calls += 1
+        first = self._calls == 1
+        return self._gradients(
+            self._inputs, self._targets, first=first, backward=backward, drawn=drawn
+        )
+
+
+def _cost(backward: bool) -> float:
+    """Of a call, in gradients of a batch; a loss that is differentiated twice counts as two."""
+    if backward:
+        return 1.0
+    return 2.0 if torch.is_grad_enabled() else 1 / 3
+
+
 class Stepper:
     """Takes optimizer steps on a network; `state` and `load_state` are exact at every step.
 
@@ -66,7 +105,7 @@ class Stepper:
     Attributes:
         steps: Of an epoch.
         step: The next one, within the epoch.
-        gradient_evaluations: Forward and backward passes so far.
+        gradient_evaluations: Forward and backward passes so far; a forward pass alone is a third.
         average: The moving average of the weights, if the recipe has one.
     """
 
@@ -83,7 +122,11 @@ class Stepper:
         self._device, self._horizon, self._seed = placed.device, horizon, seed
         self._parameters = [p for p in network.parameters() if p.requires_grad]
         self._optimizer = build(
-            recipe.optimizer, self._parameters, **recipe.all_optimizer_settings()
+            recipe.optimizer,
+            self._parameters,
+            step=recipe.step,
+            step_settings=recipe.step_settings,
+            **recipe.all_optimizer_settings(),
         )
         self._stream = Stream(placed, recipe.batch_size, seed, "train")
         self.steps = self._stream.steps
@@ -101,7 +144,7 @@ class Stepper:
         self._seen = 0
         self._epoch = 0
         self.step = 0
-        self.gradient_evaluations = 0
+        self.gradient_evaluations = 0.0
 
     def begin_epoch(self, epoch: int) -> None:
         """Make ready for the (remaining) steps of an epoch."""
@@ -129,31 +172,38 @@ class Stepper:
         factor = self._rate(number)
         for group, base in zip(self._optimizer.param_groups, self._base, strict=True):
             group["lr"] = base * factor
-        loss = cast("Tensor", self._optimizer.step(self._closure(inputs, targets)))
+        batch = Batch(self._gradients, inputs, targets, len(labels))
+        loss = cast("Tensor", self._optimizer.step(batch))  # type: ignore[arg-type]
         self._loss += loss.detach() * len(labels)
         self._seen += len(labels)
         if self.average is not None:
             self.average.update(number)
         self.step += 1
 
-    def _closure(self, inputs: Tensor, targets: list[tuple[Tensor, float]]) -> Callable[[], Any]:
-        """Gradients of the batch, as often as the optimizer wants them."""
+    def _gradients(
+        self, inputs: Tensor, targets: Targets, *, first: bool, backward: bool, drawn: bool
+    ) -> Tensor:
+        """The loss of a batch, and where asked for the gradients, at the weights as they are."""
         recipe = self._recipe
-
-        def closure() -> Tensor:
-            self._optimizer.zero_grad(set_to_none=True)
-            with autocast(self._device, recipe.precision):
-                outputs = self._network(inputs)
-                loss = blended_loss(
-                    outputs, targets, recipe.label_smoothing, recipe.auxiliary_weight
-                )
+        self._optimizer.zero_grad(set_to_none=True)
+        counting = nullcontext() if first else unmoved_statistics(self._network)
+        with autocast(self._device, recipe.precision), counting:
+            outputs = self._network(inputs)
+            if drawn:
+                targets = [(self._drawn(outputs), 1.0)]
+            loss = blended_loss(outputs, targets, recipe.label_smoothing, recipe.auxiliary_weight)
+        if backward:
             loss.backward()  # type: ignore[no-untyped-call]
-            if recipe.clip_norm is not None:
+            if recipe.clip_norm is not None and not drawn:
                 nn.utils.clip_grad_norm_(self._parameters, recipe.clip_norm)
-            self.gradient_evaluations += 1
-            return loss
+        self.gradient_evaluations += _cost(backward)
+        return loss
 
-        return closure
+    def _drawn(self, outputs: Tensor | tuple[Tensor, Tensor | None]) -> Tensor:
+        """Labels (batch,) drawn from what the network says."""
+        logits = outputs if isinstance(outputs, Tensor) else outputs[0]
+        shares = logits.detach().float().softmax(1)
+        return torch.multinomial(shares, 1, generator=self._chance).squeeze(1)
 
     def loss(self) -> float:
         """Mean training loss of the epoch so far; a host sync."""

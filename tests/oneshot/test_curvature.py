@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from nas.oneshot.curvature import dominant_eigenvalue
+from nas.measure.curvature import dominant_eigenvalue
 
 
 def chance() -> torch.Generator:

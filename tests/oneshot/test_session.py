@@ -14,8 +14,8 @@ from torch import Tensor
 
 from nas.core.errors import CandidateError, DataError, Interrupted
 from nas.core.protocols import Context
+from nas.measure.curvature import dominant_eigenvalue
 from nas.oneshot.cost import SupernetCost
-from nas.oneshot.curvature import dominant_eigenvalue
 from nas.oneshot.session import SupernetSession
 from nas.oneshot.training import perturbed
 from nas.training.stream import Stream

@@ -124,8 +124,8 @@ def wrong() -> Iterator[Callable[[str], str]]:
 @pytest.mark.parametrize(
     ("defect", "check", "words"),
     [
-        ("blind", "gives_the_loss_of_the_first_gradient", "asks for no gradient"),
-        ("silent", "gives_the_loss_of_the_first_gradient", "returns None"),
+        ("blind", "gives_the_loss_where_it_was", "asks for no loss"),
+        ("silent", "gives_the_loss_where_it_was", "returns None"),
         ("still", "moves_the_weights", "leaves weights as they are"),
         ("drifting", "goes_on_exactly_from_its_state", "goes on otherwise"),
     ],

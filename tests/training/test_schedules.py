@@ -59,9 +59,48 @@ def test_every_schedule_stays_within_its_bounds(name: str) -> None:
         for warmup in (0, 1, total):
             factors = [rate(name, {}, total, warmup)(step) for step in range(total)]
             assert all(0 <= factor <= 1 for factor in factors)
-            assert factors[warmup:] == sorted(factors[warmup:], reverse=True)
+            top = factors.index(max(factors[warmup:]), warmup) if warmup < total else total
+            assert name == "one-cycle" or top in (warmup, total)
+            assert factors[top:] == sorted(factors[top:], reverse=True)
             assert factors[0] > 0
-    assert rate(name, {}, 10)(0) == 1.0
+    assert name == "one-cycle" or rate(name, {}, 10)(0) == 1.0
+
+
+@pytest.mark.parametrize(("phi", "half"), [(0.5, 0.8), (1, 2 / 3), (2, 0.5), (5, 2 / 7)])
+def test_uba_at_half_time(phi: float, half: float) -> None:
+    ours = rate("uba", {"phi": phi, "final": 0.1}, 100)
+    assert ours(50) == pytest.approx(0.1 + 0.9 * half, rel=1e-12)
+    assert (ours(0), ours(100)) == (1.0, pytest.approx(0.1))
+
+
+def test_uba_of_two_is_cosine() -> None:
+    ours, cosine = rate("uba", {"phi": 2.0}, 37), rate("cosine", {}, 37)
+    assert [ours(step) for step in range(38)] == pytest.approx([cosine(step) for step in range(38)])
+
+
+def test_power_knows_no_horizon_before_its_last_part() -> None:
+    settings = {"flat": 10, "exponent": -0.5, "decay": 0.1}
+    short, long = rate("power", settings, 200), rate("power", settings, 1000)
+    assert [short(step) for step in range(180)] == [long(step) for step in range(180)]
+    assert [short(step) for step in (0, 10, 40, 160)] == pytest.approx([1, 1, 0.5, 0.25])
+    assert short(180) == pytest.approx(18**-0.5)  # continuous where it begins to go down
+    assert short(190) == pytest.approx(19**-0.5 / 2)
+    assert rate("power", {**settings, "decay": 0.0}, 200)(199) == pytest.approx(19.9**-0.5)
+
+
+def test_one_cycle_is_torchs() -> None:
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+    theirs = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, 1.0, total_steps=101, pct_start=0.3, cycle_momentum=False, final_div_factor=400
+    )
+    ours = rate("one-cycle", {"start": 1 / 25, "final": 1 / 25 / 400, "rise": 0.3}, 100)
+    # torch's turning point lies a step before a third: compare away from it
+    assert ours(0) == pytest.approx(theirs.get_last_lr()[0])
+    assert ours(30) == 1.0
+    assert ours(100) == pytest.approx(1e-4)
+    middle = [ours(step) for step in (15, 65)]
+    assert middle == pytest.approx([(1 / 25 + 1) / 2, (1 + 1e-4) / 2])
 
 
 def test_wrong_settings() -> None:

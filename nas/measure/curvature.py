@@ -1,7 +1,8 @@
-"""Dominant eigenvalue of the Hessian of the validation loss in the architecture parameters.
+"""Dominant eigenvalue of a loss's Hessian.
 
-Its growth announces collapse to parameter-free cells (RobustDARTS, Zela et al., ICLR 2020,
-section 4). They form the whole Hessian; power iteration needs a few products with it only.
+In the weights it is how sharp a minimum is. In the architecture parameters of a supernet, of the
+validation loss, its growth announces collapse to parameter-free cells (RobustDARTS, Zela et al.,
+ICLR 2020, section 4). They form the whole Hessian; power iteration needs a few products with it.
 """
 
 from __future__ import annotations

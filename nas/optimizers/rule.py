@@ -1,0 +1,148 @@
+"""What our own optimizers share: the step, what is refused, and arithmetic on many tensors."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol, TypeAlias
+
+import torch
+from torch import Tensor
+
+from nas.core.errors import ConfigError
+
+State: TypeAlias = dict[str, Any]
+
+
+class Closure(Protocol):
+    """Computes loss and gradients of a batch, as often as it is called; what trainers give a step.
+
+    Optimizers that only ever call it as `closure()` are content with any function. The others may
+    say what else they want; `asked` does so, and says clearly if a closure does not know it.
+
+    - `closure(backward=False)`: the loss alone, to be differentiated by the optimizer itself if
+      gradients are enabled.
+    - `closure(drawn=True)`: gradients of the loss to labels that are drawn from what the network
+      says, instead of the batch's own.
+
+    Its attribute `examples`, which few need, is the number of examples in the batch.
+    """
+
+    def __call__(self) -> Any:
+        """Loss and gradients."""
+        ...
+
+
+def listed(params: Iterable[Any]) -> list[Any]:
+    """Parameters or groups as a list, looked at twice.
+
+    Raises:
+        ConfigError: There is none, or one that none of our rules is for.
+    """
+    groups = list(params)
+    tensors: list[Any] = []
+    if groups and isinstance(groups[0], dict):
+        groups = [{**group, "params": list(group["params"])} for group in groups]
+        tensors = [tensor for group in groups for tensor in group["params"]]
+    else:
+        tensors = groups
+    if not tensors:
+        raise ConfigError("there is no parameter to optimize", "does the network have weights?")
+    for tensor in tensors:
+        if not isinstance(tensor, Tensor) or not tensor.is_floating_point() or tensor.is_sparse:
+            kind = getattr(tensor, "dtype", type(tensor).__name__)
+            raise ConfigError(f"a parameter of {kind} cannot be optimized", "real and dense ones")
+    return groups
+
+
+def evaluated(closure: Closure | None) -> Any:
+    """Loss and gradients of the batch.
+
+    Raises:
+        ConfigError: There is no closure.
+        FloatingPointError: The loss is no number (looked at on CPUs only: elsewhere the host would
+            wait for the device).
+    """
+    if closure is None:
+        raise ConfigError("the step needs a closure that computes loss and gradients", "give one")
+    with torch.enable_grad():
+        loss = closure()
+    waits = isinstance(loss, Tensor) and loss.device.type != "cpu"
+    if loss is not None and not waits and not math.isfinite(float(torch.as_tensor(loss).detach())):
+        raise FloatingPointError(f"the loss is {float(torch.as_tensor(loss).detach())}")
+    return loss
+
+
+def asked(closure: Closure | None, **wish: bool) -> Any:
+    """What a closure gives for a wish; see `Closure`. Gradients are as the caller has them.
+
+    Raises:
+        ConfigError: There is no closure, or it does not know the wish.
+    """
+    if closure is None:
+        raise ConfigError("the step needs a closure that computes loss and gradients", "give one")
+    try:
+        return closure(**wish)
+    except TypeError as error:
+        (name,) = wish
+        if name not in str(error):
+            raise
+        raise ConfigError(
+            f"the closure does not take {name!r}, which this optimizer asks for",
+            "see nas.optimizers.rule.Closure",
+        ) from error
+
+
+def dense(parameters: Iterable[Tensor]) -> list[Tensor]:
+    """Those that have a gradient.
+
+    Raises:
+        ConfigError: A gradient is sparse.
+    """
+    found = [parameter for parameter in parameters if parameter.grad is not None]
+    for parameter in found:
+        if parameter.grad is not None and parameter.grad.is_sparse:
+            raise ConfigError("a gradient is sparse", "use an embedding with sparse=False")
+    return found
+
+
+class Rule(torch.optim.Optimizer):
+    """An optimizer that asks for one gradient and moves each group by it.
+
+    A subclass says how in `_move`; nothing in it may wait for the device.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: Closure | None = None) -> Any:
+        """Take a step; what the closure gave, None without one (gradients are there then).
+
+        Raises:
+            ConfigError: A gradient is sparse. Nothing has moved then.
+            FloatingPointError: The loss is no number. Nothing has moved then.
+        """
+        loss = None if closure is None else evaluated(closure)
+        groups = [(group, dense(group["params"])) for group in self.param_groups]
+        for group, parameters in groups:
+            if parameters:
+                gradients = [p.grad for p in parameters if p.grad is not None]
+                self._move(group, parameters, gradients)
+        return loss
+
+    @abstractmethod
+    def _move(self, group: dict[str, Any], weights: list[Tensor], gradients: list[Tensor]) -> None:
+        """Move some weights by their gradients.
+
+        Args:
+            group: Their settings; `group["lr"]` is the rate at hand.
+            weights: At least one, each with a gradient.
+            gradients: In the same order.
+        """
+
+    def _kept(self, weights: Sequence[Tensor], name: str) -> list[Tensor]:
+        """A tensor like each weight that the state keeps under a name, zero at first."""
+        states = [self.state[weight] for weight in weights]
+        for weight, state in zip(weights, states, strict=True):
+            if name not in state:
+                state[name] = torch.zeros_like(weight, memory_format=torch.preserve_format)
+        return [state[name] for state in states]

@@ -1,0 +1,169 @@
+"""Sharpness-aware steps around any optimizer that takes one gradient a step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nas.core.errors import ConfigError
+from nas.optimizers.rule import Closure, dense, evaluated
+from nas.optimizers.sharpness import EveryKSettings, LookSamSettings, SamSettings
+
+TINY = 1e-12
+"""Added to the gradient's length."""
+
+
+class Sam(torch.optim.Optimizer):
+    """SAM around an optimizer, every step or every k-th (Foret et al., ICLR 2021, algorithm 1).
+
+    Groups and their rates are the optimizer's own. What is uphill is the gradient of all weights
+    together; the weights come back to the bit before the optimizer steps, also if the second
+    gradient fails.
+
+    Args:
+        base: Steps with the gradient found.
+        rho: Length of the way uphill.
+        adaptive: In units of each weight (Kwon et al., ICML 2021).
+        k: Only every k-th step, from the first.
+        alpha: LookSAM (Liu et al., CVPR 2022, algorithm 1): how much of the part of the last such
+            gradient that is orthogonal to the plain one is added to the gradient in between. By the
+            length of the gradient of all weights together, as in the paper.
+    """
+
+    def __init__(
+        self,
+        base: torch.optim.Optimizer,
+        rho: float,
+        *,
+        adaptive: bool = False,
+        k: int = 1,
+        alpha: float = 0.0,
+    ) -> None:
+        self.base = base
+        self._rho, self._adaptive, self._k, self._alpha = rho, adaptive, k, alpha
+        super().__init__(base.param_groups, dict(base.defaults))
+        self.param_groups = base.param_groups
+        self.taken = 0
+
+    @torch.no_grad()
+    def step(self, closure: Closure | None = None) -> Any:
+        """Take a step; what the closure gave at the weights as they were.
+
+        Raises:
+            ConfigError: There is no closure, or a gradient is sparse.
+            FloatingPointError: The loss is no number. The weights are as they were then.
+        """
+        loss = evaluated(closure)
+        weights = dense(p for group in self.param_groups for p in group["params"])
+        plain = [p.grad for p in weights if p.grad is not None]
+        if weights:
+            if self.taken % self._k == 0:
+                if self._alpha:  # the next gradient may be written over it
+                    plain = [g.clone() for g in plain]
+                with self._uphill(weights, plain):
+                    evaluated(closure)
+                if self._alpha:
+                    self._remember(weights, plain)
+            elif self._alpha:
+                self._reuse(weights, plain)
+        self.base.step()
+        self.taken += 1
+        return loss
+
+    @contextmanager
+    def _uphill(self, weights: list[Tensor], gradients: list[Tensor]) -> Iterator[None]:
+        """Weights are moved by the way uphill, and put back whatever happens."""
+        if self._adaptive:
+            scaled = [w.abs() * g for w, g in zip(weights, gradients, strict=True)]
+            ways = [w.abs() * s for w, s in zip(weights, scaled, strict=True)]
+        else:
+            scaled, ways = gradients, gradients
+        factor = self._rho / (length(scaled) + TINY)
+        before = [w.clone() for w in weights]
+        if factor.device.type == "cpu":  # nobody waits, and nothing is allocated
+            torch._foreach_add_(weights, ways, alpha=float(factor))
+        else:
+            torch._foreach_add_(weights, torch._foreach_mul(ways, factor))
+        try:
+            yield
+        finally:
+            torch._foreach_copy_(weights, before)
+
+    def _remember(self, weights: list[Tensor], plain: list[Tensor]) -> None:
+        """What the gradient uphill has that the plain one has not."""
+        sharp = [w.grad for w in weights if w.grad is not None]
+        inner = sum_of(list(torch._foreach_mul(sharp, plain)))
+        share = inner / (length(plain) ** 2 + TINY)
+        for w, s, g in zip(weights, sharp, plain, strict=True):
+            self.state[w]["orthogonal"] = s - share * g
+
+    def _reuse(self, weights: list[Tensor], plain: list[Tensor]) -> None:
+        kept = [self.state[w].get("orthogonal") for w in weights]
+        if any(part is None for part in kept):
+            return
+        parts = [part for part in kept if part is not None]
+        factor = self._alpha * length(plain) / (length(parts) + TINY)
+        torch._foreach_add_(plain, torch._foreach_mul(parts, factor))
+
+    # -- its state and the base's are one -----------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """State of both; holds tensors and plain data only."""
+        own = super().state_dict()
+        return {
+            "taken": self.taken,
+            "state": own["state"],
+            "param_groups": own["param_groups"],
+            "base": self.base.state_dict(),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Become what gave `state_dict`.
+
+        Raises:
+            ConfigError: It is of another optimizer.
+        """
+        if not {"taken", "base"} <= state_dict.keys():
+            raise ConfigError("the state is of an optimizer without a sharpness step", "begin anew")
+        super().load_state_dict(
+            {"state": state_dict["state"], "param_groups": state_dict["param_groups"]}
+        )
+        self.base.load_state_dict(state_dict["base"])
+        self.param_groups = self.base.param_groups
+        self.taken = int(state_dict["taken"])
+
+
+def length(tensors: list[Tensor]) -> Tensor:
+    """Euclidean length of all together, on their device."""
+    found: Tensor = torch.stack(torch._foreach_norm(tensors)).norm()
+    return found
+
+
+def sum_of(tensors: list[Tensor]) -> Tensor:
+    """Sum of all elements of all."""
+    return torch.stack([tensor.sum() for tensor in tensors]).sum()
+
+
+def sam(optimizer: torch.optim.Optimizer, settings: SamSettings) -> torch.optim.Optimizer:
+    """SAM."""
+    return Sam(optimizer, settings.rho, adaptive=settings.adaptive)
+
+
+def sam_every(optimizer: torch.optim.Optimizer, settings: EveryKSettings) -> torch.optim.Optimizer:
+    """SAM every k steps."""
+    return Sam(optimizer, settings.rho, adaptive=settings.adaptive, k=settings.k)
+
+
+def looksam(optimizer: torch.optim.Optimizer, settings: LookSamSettings) -> torch.optim.Optimizer:
+    """LookSAM."""
+    return Sam(
+        optimizer,
+        settings.rho,
+        adaptive=settings.adaptive,
+        k=settings.k,
+        alpha=settings.alpha,
+    )

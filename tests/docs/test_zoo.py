@@ -1,0 +1,99 @@
+"""The tables of docs/zoo.md are the declarations; run this file to write them anew."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from nas.core.registry import Registry
+from nas.optimizers import OPTIMIZERS, STEPS
+from nas.training.schedules import SCHEDULES
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "zoo.md"
+
+
+def settings_of(model: type) -> str:
+    fields = getattr(model, "model_fields", {})
+    hidden = ("learning_rate", "weight_decay")
+    return ", ".join(f"`{n}` {f.default}" for n, f in fields.items() if n not in hidden) or "none"
+
+
+def optimizers() -> str:
+    head = (
+        "| name | | source | rate | worth trying | gradients a step | copies | settings |\n"
+        "|---|---|---|---|---|---|---|---|\n"
+    )
+    rows = []
+    for name in own(OPTIMIZERS):
+        member = OPTIMIZERS.get(name)
+        t = member.traits
+        what = OPTIMIZERS.summary(name) + (f"; **{t.warning}**" if t.warning else "")
+        low, high = t.rates
+        rate = f"{t.rate:g} of {'SGD' if t.family == 'sgd' else 'AdamW'}'s"
+        rows.append(
+            f"| `{name}` | {what} | {t.source} | {rate} | {low:g} to {high:g}"
+            f" | {t.gradients:.3g} | {t.copies:g} | {settings_of(member.settings)} |\n"
+        )
+    return head + "".join(rows)
+
+
+def steps() -> str:
+    head = (
+        "| name | | source | gradients a step | more copies | settings |\n"
+        "|---|---|---|---|---|---|\n"
+    )
+    return head + "".join(
+        f"| `{name}` | {STEPS.summary(name)} | {row.source} | {row.gradients(row.settings()):.3g}"
+        f" | {row.copies:g} | {settings_of(row.settings)} |\n"
+        for name, row in ((name, STEPS.get(name)) for name in own(STEPS))
+    )
+
+
+def schedules() -> str:
+    head = "| name | | settings |\n|---|---|---|\n"
+    return head + "".join(
+        f"| `{name}` | {SCHEDULES.summary(name)} | {settings_of(SCHEDULES.get(name).settings)} |\n"
+        for name in own(SCHEDULES)
+    )
+
+
+def own(registry: Registry[object]) -> list[str]:
+    """Members of this project, not those that tests add."""
+    return [
+        n for n in registry.names() if "test" not in n and not n.startswith(("visiting", "wrong"))
+    ]
+
+
+TABLES = {"optimizers": optimizers, "steps": steps, "schedules": schedules}
+
+
+def between(name: str) -> re.Pattern[str]:
+    return re.compile(f"(<!-- {name}: begin -->\n)(.*?)(<!-- {name}: end -->)", re.DOTALL)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_tables_are_the_declarations(name: str) -> None:
+    found = between(name).search(PAGE.read_text())
+    assert found is not None
+    assert found[2] == TABLES[name](), "run python tests/docs/test_zoo.py"
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS.names())
+def test_members_declare_what_a_recipe_space_needs(name: str) -> None:
+    traits = OPTIMIZERS.get(name).traits
+    low, high = traits.rates
+    assert 0 < low < high
+    assert traits.rate > 0
+    assert traits.gradients > 0
+    if name in own(OPTIMIZERS):
+        assert traits.source
+        assert traits.excludes <= set(STEPS.names())
+
+
+if __name__ == "__main__":
+    text = PAGE.read_text()
+    for name, table in TABLES.items():
+        text = between(name).sub(lambda m, t=table: m[1] + t() + m[3], text)  # type: ignore[misc]
+    PAGE.write_text(text)
