@@ -108,7 +108,7 @@ def render_report(data: ReportData) -> str:
     template = environment.from_string(_template("report.html.j2"))
     return template.render(
         data=data,
-        best=best_tiles(data.best, data.spent),
+        best=best_tiles(data.best, data.spent, goal_of(data)),
         headline=data.headline or _headline(data),
         cells=_cells(data),
         recipe=recipe_text((data.best or {}).get("recipe")),
@@ -149,9 +149,14 @@ def _cells(data: ReportData) -> Markup | None:
     return svg(architecture_picture(Architecture(described["space"], described["choices"])))
 
 
+def goal_of(data: ReportData) -> str:
+    """The figure that the run is about."""
+    return str((data.front or {}).get("goal") or "error")
+
+
 def _headline(data: ReportData) -> str:
     figures = (data.best or {}).get("figures") or {}
-    goal = str((data.front or {}).get("goal") or "error")
+    goal = goal_of(data)
     for metric in (f"test_{goal}", goal):
         if metric in figures:
             text = f"The best network found has a {metric_name(metric)} of "

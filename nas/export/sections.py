@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
+from nas.core.metrics import SHARES
 from nas.export.axes import metric_name, short
 from nas.export.canvas import Picture, to_svg
 from nas.export.charts import draw_arms, draw_curves
@@ -57,10 +58,12 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def best_tiles(best: Mapping[str, Any] | None, spent: Mapping[str, float]) -> list[dict[str, str]]:
+def best_tiles(
+    best: Mapping[str, Any] | None, spent: Mapping[str, float], goal: str = "error"
+) -> list[dict[str, str]]:
     """The large figures on top."""
     figures = dict((best or {}).get("figures") or {})
-    shown = [name for name in ("test_error", "error", "params", "macs") if name in figures]
+    shown = [name for name in (f"test_{goal}", goal, "params", "macs") if name in figures]
     tiles = [{"name": metric_name(name), "value": short(figures[name], name)} for name in shown]
     for name, title in (("epochs", "epochs spent"), ("evaluations", "networks evaluated")):
         if spent.get(name):
@@ -222,7 +225,7 @@ def verdict(comparison: Mapping[str, Any]) -> str:
 
 
 def _points(value: float, metric: str) -> str:
-    text = f"{100 * value:.2f}\u00a0points" if metric.endswith("error") else f"{value:.4g}"
+    text = f"{100 * value:.2f}\u00a0points" if metric in SHARES else f"{value:.4g}"
     return text.replace("-", "\u2212")
 
 
