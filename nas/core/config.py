@@ -232,7 +232,7 @@ class FinalSettings(Settings):
         random_searches: On a table: random searches, each with the epochs of the search.
     """
 
-    scales: tuple[dict[str, int | float | bool | str], ...] = ()
+    scales: tuple[dict[str, int | float | bool], ...] = ()
     seeds: int = Field(3, ge=1, le=100)
     epochs: int | None = Field(None, ge=1)
     recipe: Json = Field(default_factory=dict)
