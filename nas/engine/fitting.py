@@ -16,7 +16,7 @@ from nas.core.protocols import Evaluator
 from nas.core.registry import close_matches
 from nas.engine.executors.base import EvaluatorTarget
 from nas.engine.tables import resolve as find_member
-from nas.evaluators import EVALUATORS, account_of, looking_up
+from nas.evaluators import EVALUATORS, account_of, looking_up, registered
 from nas.strategies import STRATEGIES
 from nas.training.recipe import TrainingRecipe
 from search_spaces import get_space
@@ -91,7 +91,7 @@ def check_evaluator(
 def _own_settings(config: RunConfig) -> dict[str, Any]:
     """An evaluator's settings, complete; empty if it has none and none are given."""
     name = config.evaluator.partition(":")[0]
-    model = getattr(EVALUATORS.get(name), "Settings", None) if name in EVALUATORS else None
+    model = getattr(registered(config.evaluator), "Settings", None)
     if model is not None:
         values = build_settings(model, config.evaluator_settings, f"setting of {name}")
         return {"evaluator_settings": values.model_dump(mode="json")}
@@ -145,8 +145,7 @@ def preset_for(defaults: Mapping[str, Any], evaluator: str) -> dict[str, Any]:
 
 
 def _own_recipe(evaluator: str) -> Callable[[RunConfig], None] | None:
-    name = evaluator.partition(":")[0]
-    return getattr(EVALUATORS.get(name), "check_recipe", None) if name in EVALUATORS else None
+    return getattr(registered(evaluator), "check_recipe", None)
 
 
 def _check_reported(config: RunConfig) -> None:

@@ -10,7 +10,16 @@ from nas.evaluators.account import Account, Inputs
 if TYPE_CHECKING:
     from nas.core.config import RunConfig
 
-__all__ = ["EVALUATORS", "WEIGHTS", "Account", "Inputs", "account_of", "inputs_of", "looking_up"]
+__all__ = [
+    "EVALUATORS",
+    "WEIGHTS",
+    "Account",
+    "Inputs",
+    "account_of",
+    "inputs_of",
+    "looking_up",
+    "registered",
+]
 
 WEIGHTS: Final = "weights.safetensors"
 """Name, in a work's scratch folder, of the weights of a training for the final report."""
@@ -34,6 +43,16 @@ EVALUATORS.add(
 )
 
 
+def registered(evaluator: str) -> Any | None:
+    """What is registered under an evaluator's name; None for "module:function" and unknown ones.
+
+    Args:
+        evaluator: As in the configuration, "NAME", "NAME:ARGUMENT" or "module:function".
+    """
+    name = evaluator.partition(":")[0]
+    return EVALUATORS.get(name) if name in EVALUATORS else None
+
+
 def account_of(evaluator: str) -> Account:
     """What is known of an evaluator before any work.
 
@@ -51,9 +70,7 @@ def account_of(evaluator: str) -> Account:
 
 def inputs_of(config: RunConfig) -> Inputs | None:
     """What the networks of a run are made for, if its evaluator says so."""
-    name = config.evaluator.partition(":")[0]
-    member = EVALUATORS.get(name) if name in EVALUATORS else None
-    given = getattr(member, "inputs", None)
+    given = getattr(registered(config.evaluator), "inputs", None)
     return None if given is None else given(config)
 
 
@@ -67,8 +84,7 @@ def looking_up(evaluator: str) -> Any | None:
     Args:
         evaluator: As in the configuration, "NAME" or "NAME:ARGUMENT".
     """
-    name = evaluator.partition(":")[0]
-    if name == "train" or name not in EVALUATORS:
+    if evaluator.partition(":")[0] == "train":  # known without importing it, and PyTorch with it
         return None
-    member = EVALUATORS.get(name)
+    member = registered(evaluator)
     return member if hasattr(member, "check") and hasattr(member, "view") else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from nas.core.config import build_settings
+from nas.core.config import Settings, build_settings
 from nas.core.errors import UnsupportedError
 from nas.core.registry import Registry
 from nas.optimizers.member import Member, OptimizerSettings, Traits
@@ -59,8 +59,8 @@ def settings_model(name: str) -> type[OptimizerSettings]:
     return OPTIMIZERS.get(name).settings
 
 
-def check_step(name: str, step: str, settings: Mapping[str, Any]) -> None:
-    """Refuse a sharpness step that an optimizer cannot be wrapped in; imports no torch.
+def check_step(name: str, step: str, settings: Mapping[str, Any]) -> Settings | None:
+    """The settings of a sharpness step around an optimizer, None for none; imports no torch.
 
     Raises:
         PluginError: Optimizer or step is unknown.
@@ -73,10 +73,11 @@ def check_step(name: str, step: str, settings: Mapping[str, Any]) -> None:
                 f"a plain step has no setting {next(iter(settings))!r}",
                 f"choose a step: {', '.join(STEPS.names())}",
             )
-        return
-    build_settings(STEPS.get(step).settings, settings, f"{step} setting")
+        return None
+    values = build_settings(STEPS.get(step).settings, settings, f"{step} setting")
     if step in member.traits.excludes:
         raise UnsupportedError(f"{name} cannot be wrapped in {step}", "use a plain step")
+    return values
 
 
 def build(
@@ -105,9 +106,6 @@ def build(
     """
     member = OPTIMIZERS.get(name)
     values = build_settings(member.settings, settings, f"{name} setting")
-    check_step(name, step, step_settings or {})
+    around = check_step(name, step, step_settings or {})
     made = member.create(params, values)
-    if step == PLAIN:
-        return made
-    row = STEPS.get(step)
-    return row.around(made, build_settings(row.settings, step_settings or {}, f"{step} setting"))
+    return made if around is None else STEPS.get(step).around(made, around)

@@ -11,21 +11,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nas.core.errors import ConfigError
-from nas.optimizers.rule import Closure, asked, listed
+from nas.optimizers.rule import Closure, Counting, asked, chance, listed
 from nas.optimizers.settings import MezoSettings
 
 
-class MeZO(torch.optim.Optimizer):
+class MeZO(Counting):
     """A step along a random direction, by the difference of the losses on its two sides.
 
     Directions are drawn again from their seed wherever they are needed, so none is kept.
     """
 
+    numbers = ("seed", "taken")
+
     def __init__(self, params: Any, defaults: dict[str, Any], seed: int) -> None:
         super().__init__(params, defaults)
-        self._seed = seed
-        self.taken = 0
+        self.seed = seed
 
     @torch.no_grad()
     def step(self, closure: Closure | None = None) -> Any:
@@ -61,31 +61,11 @@ class MeZO(torch.optim.Optimizer):
 
     def _directions(self) -> Any:
         """Every weight with its group and the direction of this step, drawn anew."""
-        chance: dict[torch.device, torch.Generator] = {}
+        generator = chance(self.seed + self.taken)
         for group in self.param_groups:
             for weight in group["params"]:
-                if not weight.requires_grad:
-                    continue
-                if weight.device not in chance:
-                    generator = torch.Generator(weight.device)
-                    chance[weight.device] = generator.manual_seed(self._seed + self.taken)
-                yield group, weight, _normal(weight, chance[weight.device])
-
-    def state_dict(self) -> dict[str, Any]:
-        """State: which direction comes next."""
-        return {**super().state_dict(), "seed": self._seed, "taken": self.taken}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Become what gave `state_dict`.
-
-        Raises:
-            ConfigError: It is of another optimizer.
-        """
-        if not {"seed", "taken"} <= state_dict.keys():
-            raise ConfigError("the state is of another optimizer than MeZO", "begin anew")
-        own = {k: v for k, v in state_dict.items() if k not in ("seed", "taken")}
-        super().load_state_dict(own)
-        self._seed, self.taken = int(state_dict["seed"]), int(state_dict["taken"])
+                if weight.requires_grad:
+                    yield group, weight, _normal(weight, generator(weight.device))
 
 
 def _normal(like: Tensor, chance: torch.Generator) -> Tensor:

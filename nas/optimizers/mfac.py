@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from nas.core.errors import ConfigError
-from nas.optimizers.rule import Rule, listed
+from nas.optimizers.rule import Rule, listed, tensors_of
 from nas.optimizers.settings import MfacSettings
 
 
@@ -74,10 +74,9 @@ def mfac(params: Any, settings: MfacSettings) -> torch.optim.Optimizer:
             direction is made of.
     """
     params = listed(params)
-    for item in params:
-        for tensor in item["params"] if isinstance(item, dict) else [item]:
-            if tensor.element_size() < 4:
-                raise ConfigError(f"m-fac cannot optimize parameters of {tensor.dtype}", "float32")
+    for tensor in tensors_of(params):
+        if tensor.element_size() < 4:
+            raise ConfigError(f"m-fac cannot optimize parameters of {tensor.dtype}", "float32")
     defaults = {
         "lr": settings.learning_rate,
         "window": settings.window,

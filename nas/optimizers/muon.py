@@ -54,7 +54,9 @@ class Muon(Rule):
             if id(w) in self._hidden:
                 self._turn(group, w, g)
             else:
-                self._adam(group, w, g)
+                rate = group["lr"] * group["adam_rate"]
+                w.mul_(1 - rate * group["weight_decay"])
+                w.add_(self._adam(w, g, group["betas"], group["eps"]), alpha=-rate)
 
     def _turn(self, group: dict[str, Any], w: Tensor, g: Tensor) -> None:
         (momentum,) = self._kept([w], "momentum")
@@ -65,18 +67,6 @@ class Muon(Rule):
         scale = max(1.0, matrix.size(0) / matrix.size(1)) ** 0.5
         w.mul_(1 - group["lr"] * group["weight_decay"])
         w.add_(update.reshape(w.shape), alpha=-group["lr"] * scale)
-
-    def _adam(self, group: dict[str, Any], w: Tensor, g: Tensor) -> None:
-        beta1, beta2 = group["betas"]
-        (mean,), (square,) = self._kept([w], "mean"), self._kept([w], "square")
-        state = self.state[w]
-        step = state["step"] = state.get("step", 0) + 1
-        mean.lerp_(g, 1 - beta1)
-        square.mul_(beta2).addcmul_(g, g, value=1 - beta2)
-        rate = group["lr"] * group["adam_rate"]
-        w.mul_(1 - rate * group["weight_decay"])
-        root = (square / (1 - beta2**step)).sqrt_().add_(group["eps"])
-        w.addcdiv_(mean / (1 - beta1**step), root, value=-rate)
 
 
 def muon(params: Any, settings: MuonSettings) -> torch.optim.Optimizer:

@@ -79,15 +79,8 @@ class AdamP(Rule):
     """AdamW with projected updates; two copies."""
 
     def _move(self, group: dict[str, Any], weights: list[Tensor], gradients: list[Tensor]) -> None:
-        beta1, beta2 = group["betas"]
-        means, squares = self._kept(weights, "mean"), self._kept(weights, "square")
-        for w, g, m, v in zip(weights, gradients, means, squares, strict=True):
-            state = self.state[w]
-            step = state["step"] = state.get("step", 0) + 1
-            m.lerp_(g, 1 - beta1)
-            v.mul_(beta2).addcmul_(g, g, value=1 - beta2)
-            root = (v / (1 - beta2**step)).sqrt_().add_(group["eps"])
-            update = (m / (1 - beta1**step)).div_(root)
+        for w, g in zip(weights, gradients, strict=True):
+            update = self._adam(w, g, group["betas"], group["eps"])
             update, factor = project(w, g, update, group["delta"], group["ratio"], group["eps"])
             w.mul_(1 - group["lr"] * group["weight_decay"] * factor)
             w.add_(update, alpha=-group["lr"])

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from nas.core.errors import ConfigError
-
-State: TypeAlias = dict[str, Any]
 
 
 class Closure(Protocol):
@@ -34,26 +33,50 @@ class Closure(Protocol):
         ...
 
 
-def listed(params: Iterable[Any]) -> list[Any]:
-    """Parameters or groups as a list, looked at twice.
+def grouped(params: Iterable[Any]) -> list[Any]:
+    """Parameters or groups as a list: iterables are looked at twice.
 
     Raises:
-        ConfigError: There is none, or one that none of our rules is for.
+        ConfigError: There is none.
     """
     groups = list(params)
-    tensors: list[Any] = []
     if groups and isinstance(groups[0], dict):
         groups = [{**group, "params": list(group["params"])} for group in groups]
-        tensors = [tensor for group in groups for tensor in group["params"]]
-    else:
-        tensors = groups
-    if not tensors:
+    if not tensors_of(groups):
         raise ConfigError("there is no parameter to optimize", "does the network have weights?")
-    for tensor in tensors:
+    return groups
+
+
+def tensors_of(groups: Iterable[Any]) -> list[Any]:
+    """All parameters of what `grouped` gives."""
+    found: list[Any] = []
+    for item in groups:
+        found += item["params"] if isinstance(item, dict) else [item]
+    return found
+
+
+def listed(params: Iterable[Any]) -> list[Any]:
+    """As `grouped`, of what our rules are for.
+
+    Raises:
+        ConfigError: There is no parameter, or one that none of our rules is for.
+    """
+    groups = grouped(params)
+    for tensor in tensors_of(groups):
         if not isinstance(tensor, Tensor) or not tensor.is_floating_point() or tensor.is_sparse:
             kind = getattr(tensor, "dtype", type(tensor).__name__)
             raise ConfigError(f"a parameter of {kind} cannot be optimized", "real and dense ones")
     return groups
+
+
+def chance(seed: int) -> Callable[[torch.device], torch.Generator]:
+    """A generator of that seed for each device that is asked for, always the same one."""
+
+    @cache
+    def on(device: torch.device) -> torch.Generator:
+        return torch.Generator(device).manual_seed(seed)
+
+    return on
 
 
 def evaluated(closure: Closure | None) -> Any:
@@ -64,13 +87,13 @@ def evaluated(closure: Closure | None) -> Any:
         FloatingPointError: The loss is no number (looked at on CPUs only: elsewhere the host would
             wait for the device).
     """
-    if closure is None:
-        raise ConfigError("the step needs a closure that computes loss and gradients", "give one")
     with torch.enable_grad():
-        loss = closure()
-    waits = isinstance(loss, Tensor) and loss.device.type != "cpu"
-    if loss is not None and not waits and not math.isfinite(float(torch.as_tensor(loss).detach())):
-        raise FloatingPointError(f"the loss is {float(torch.as_tensor(loss).detach())}")
+        loss = _there(closure)()
+    if loss is None or (isinstance(loss, Tensor) and loss.device.type != "cpu"):
+        return loss
+    value = float(torch.as_tensor(loss).detach())
+    if not math.isfinite(value):
+        raise FloatingPointError(f"the loss is {value}")
     return loss
 
 
@@ -80,10 +103,9 @@ def asked(closure: Closure | None, **wish: bool) -> Any:
     Raises:
         ConfigError: There is no closure, or it does not know the wish.
     """
-    if closure is None:
-        raise ConfigError("the step needs a closure that computes loss and gradients", "give one")
+    known: Any = _there(closure)
     try:
-        return closure(**wish)
+        return known(**wish)
     except TypeError as error:
         (name,) = wish
         if name not in str(error):
@@ -92,6 +114,12 @@ def asked(closure: Closure | None, **wish: bool) -> Any:
             f"the closure does not take {name!r}, which this optimizer asks for",
             "see nas.optimizers.rule.Closure",
         ) from error
+
+
+def _there(closure: Closure | None) -> Closure:
+    if closure is None:
+        raise ConfigError("the step needs a closure that computes loss and gradients", "give one")
+    return closure
 
 
 def dense(parameters: Iterable[Tensor]) -> list[Tensor]:
@@ -105,6 +133,37 @@ def dense(parameters: Iterable[Tensor]) -> list[Tensor]:
         if parameter.grad is not None and parameter.grad.is_sparse:
             raise ConfigError("a gradient is sparse", "use an embedding with sparse=False")
     return found
+
+
+class Counting(torch.optim.Optimizer):
+    """An optimizer whose state holds whole numbers beside what it keeps of each weight.
+
+    Attributes:
+        numbers: Names of the attributes that hold them.
+        taken: Steps taken.
+    """
+
+    numbers: ClassVar[tuple[str, ...]] = ("taken",)
+    taken = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """State, the numbers included."""
+        return {**super().state_dict(), **{name: getattr(self, name) for name in self.numbers}}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Become what gave `state_dict`.
+
+        Raises:
+            ConfigError: It is of another optimizer.
+        """
+        rest = dict(state_dict)
+        found = {name: rest.pop(name, None) for name in self.numbers}
+        if None in found.values():
+            kind = type(self).__name__
+            raise ConfigError(f"the state is of another optimizer than {kind}", "begin anew")
+        super().load_state_dict(rest)
+        for name, value in found.items():
+            setattr(self, name, int(value))
 
 
 class Rule(torch.optim.Optimizer):
@@ -146,3 +205,17 @@ class Rule(torch.optim.Optimizer):
             if name not in state:
                 state[name] = torch.zeros_like(weight, memory_format=torch.preserve_format)
         return [state[name] for state in states]
+
+    def _adam(
+        self, weight: Tensor, gradient: Tensor, betas: tuple[float, float], epsilon: float
+    ) -> Tensor:
+        """Adam's direction (Kingma and Ba, ICLR 2015): unbiased mean over root of mean square."""
+        beta1, beta2 = betas
+        (mean,), (square,) = self._kept([weight], "mean"), self._kept([weight], "square")
+        state = self.state[weight]
+        step = state["step"] = state.get("step", 0) + 1
+        mean.lerp_(gradient, 1 - beta1)
+        square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+        root = (square / (1 - beta2**step)).sqrt_().add_(epsilon)
+        direction: Tensor = (mean / (1 - beta1**step)).div_(root)
+        return direction

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field
 
 from nas.optimizers.member import OptimizerSettings
+from nas.optimizers.standard import AdamwSettings, SgdSettings
 
 
 class LionSettings(OptimizerSettings):
@@ -20,50 +21,31 @@ class LionSettings(OptimizerSettings):
     beta2: float = Field(default=0.99, ge=0, lt=1)
 
 
-class AdampSettings(OptimizerSettings):
-    """AdamP.
+class AdampSettings(AdamwSettings):
+    """AdamP; its epsilon is added to lengths, too.
 
     Attributes:
-        beta1: Decay of the mean of gradients.
-        beta2: Decay of the mean of squared gradients.
-        epsilon: Added to the root in the denominator, and to lengths.
         delta: How orthogonal weight and gradient must be for the weight to count as
             scale-invariant.
         decay_ratio: Factor of the decay of those that do.
     """
 
-    learning_rate: float = Field(default=1e-3, gt=0)
-    weight_decay: float = Field(default=0.01, ge=0)
-    beta1: float = Field(default=0.9, ge=0, lt=1)
-    beta2: float = Field(default=0.999, ge=0, lt=1)
-    epsilon: float = Field(default=1e-8, gt=0)
     delta: float = Field(default=0.1, ge=0)
     decay_ratio: float = Field(default=0.1, ge=0, le=1)
 
 
-class SgdpSettings(OptimizerSettings):
+class SgdpSettings(SgdSettings):
     """SGDP; its decay is decoupled.
 
     Attributes:
-        momentum: Share of the last update that is kept.
-        nesterov: Look ahead along the momentum.
         epsilon: Added to lengths.
         delta: As of AdamP.
         decay_ratio: As of AdamP.
     """
 
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    nesterov: bool = False
     epsilon: float = Field(default=1e-8, gt=0)
     delta: float = Field(default=0.1, ge=0)
     decay_ratio: float = Field(default=0.1, ge=0, le=1)
-
-    @field_validator("nesterov")
-    @classmethod
-    def _nesterov_needs_momentum(cls, nesterov: bool, info: ValidationInfo) -> bool:
-        if nesterov and info.data.get("momentum") == 0:
-            raise ValueError("a momentum above 0 with it")
-        return nesterov
 
 
 class Sm3Settings(OptimizerSettings):

@@ -9,25 +9,22 @@ the number of steps taken, so that nothing but it need be kept.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from nas.core.errors import ConfigError
-from nas.optimizers.rule import Closure, Rule, asked, listed
+from nas.optimizers.rule import Closure, Counting, Rule, asked, chance, listed
 from nas.optimizers.settings import SophiaGSettings, SophiaHSettings, SophiaSettings
 
 TINY = 1e-15
 """Added to the denominator."""
 
 
-class Sophia(Rule):
+class Sophia(Counting, Rule):
     """What both forms share; two copies."""
-
-    def __init__(self, params: Any, defaults: dict[str, Any]) -> None:
-        super().__init__(params, defaults)
-        self.taken = 0
 
     @torch.no_grad()
     def step(self, closure: Closure | None = None) -> Any:
@@ -48,24 +45,9 @@ class Sophia(Rule):
         self.taken += 1
         return loss
 
+    @abstractmethod
     def _curvature(self, closure: Closure | None, weights: list[Tensor]) -> list[Tensor | None]:
         """An estimate of the diagonal for each weight; None where there is none."""
-        raise NotImplementedError
-
-    def state_dict(self) -> dict[str, Any]:
-        """State, the number of steps included."""
-        return {**super().state_dict(), "taken": self.taken}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Become what gave `state_dict`.
-
-        Raises:
-            ConfigError: It is of another optimizer.
-        """
-        if "taken" not in state_dict:
-            raise ConfigError("the state is of another optimizer than Sophia", "begin anew")
-        super().load_state_dict({k: v for k, v in state_dict.items() if k != "taken"})
-        self.taken = int(state_dict["taken"])
 
 
 class SophiaG(Sophia):
@@ -109,13 +91,11 @@ class SophiaH(Sophia):
 
     def _probes(self, weights: list[Tensor]) -> list[Tensor]:
         """Ones and minus ones like each weight."""
-        chance: dict[torch.device, torch.Generator] = {}
+        generator = chance(self.taken)
         found = []
         for weight in weights:
             place = weight.device
-            if place not in chance:
-                chance[place] = torch.Generator(place).manual_seed(self.taken)
-            bits = torch.randint(0, 2, weight.shape, generator=chance[place], device=place)
+            bits = torch.randint(0, 2, weight.shape, generator=generator(place), device=place)
             found.append(bits.to(weight.dtype) * 2 - 1)
         return found
 
