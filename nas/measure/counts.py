@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
@@ -14,7 +15,7 @@ from torch.utils.flop_counter import flop_registry
 if TYPE_CHECKING:
     from nas.measure.figures import Subject
 
-__all__ = ["count_macs", "count_macs_of_parts", "count_parameters", "macs", "params"]
+__all__ = ["count_macs", "count_macs_of_parts", "count_parameters", "evaluating", "macs", "params"]
 
 _AUXILIARY = "auxiliary_head."
 
@@ -67,12 +68,10 @@ def count_macs_of_parts(
     dtypes = [p.dtype for p in network.parameters() if p.is_floating_point()]
     # Two images: batch statistics of one image of a single pixel do not exist.
     x = torch.empty((IMAGES, *input_shape), device="meta", dtype=dtypes[0] if dtypes else None)
-    training = [module for module in network.modules() if module.training]
     counts = dict.fromkeys(parts, 0)
     hooks = []
-    network.eval()
     try:
-        with _Counter() as counter:
+        with evaluating(network), _Counter() as counter:
 
             def count(name: str, sign: int) -> Callable[..., None]:
                 def hook(*_: Any) -> None:
@@ -87,11 +86,21 @@ def count_macs_of_parts(
     finally:
         for handle in hooks:
             handle.remove()
-        for module in training:
-            module.training = True
     flops: int = counter.flops
     per_image = 2 * IMAGES
     return flops // per_image, {name: found // per_image for name, found in counts.items()}
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """A network in evaluation mode; afterwards each module is in its own again."""
+    training = [module for module in network.modules() if module.training]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
 
 
 def params(subject: Subject) -> float:

@@ -8,6 +8,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from nas.measure.counts import evaluating
 from nas.measure.curvature import dominant_eigenvalue
 from nas.measure.figures import Subject
 from nas.training.augment import Augmentation, Pipeline
@@ -29,9 +30,9 @@ def sharpness(subject: Subject) -> float:
     iteration. NaN for a loss without curvature.
     """
     images, labels = _images(subject, subject.data.train, SHARPNESS_IMAGES)
-    network = subject.network.eval()
+    network = subject.network
     weights = [weight for weight in network.parameters() if weight.requires_grad]
-    with full_precision(), torch.enable_grad():
+    with evaluating(network), full_precision(), torch.enable_grad():
         loss = nn.functional.cross_entropy(network(images), labels)
         value = dominant_eigenvalue(
             loss,

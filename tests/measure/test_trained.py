@@ -54,7 +54,11 @@ def test_rankme_is_the_entropy_of_singular_values(subject: Subject) -> None:
 @pytest.mark.parametrize("name", ["sharpness", "rankme"])
 def test_the_network_stays_as_it_was(subject: Subject, name: str) -> None:
     before = {k: v.clone() for k, v in subject.network.state_dict().items()}
+    subject.network.train()
+    subject.network[2].eval()  # type: ignore[index]
+    modes = [module.training for module in subject.network.modules()]
     first = MEASURES.get(name)(subject)
+    assert [module.training for module in subject.network.modules()] == modes
     assert MEASURES.get(name)(subject) == first
     for key, value in subject.network.state_dict().items():
         assert torch.equal(value, before[key])
