@@ -5,11 +5,16 @@ from __future__ import annotations
 import ast
 import inspect
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from types import ModuleType
+from typing import Final
 
 from nas.export.request import NoSuchFormError
+
+OURS: Final = "search_spaces"
+"""The package whose layers the networks of others may use."""
 
 
 @dataclass
@@ -25,16 +30,17 @@ class Source:
     imports: set[str] = field(default_factory=set)
 
 
-def source_of(definition: type) -> Source:
-    """Gather a class and what it needs of our modules, or of the modules it lives among.
+def source_of(*definitions: Callable[..., object]) -> Source:
+    """Gather classes and functions, and what they need of our modules or those they live among.
 
     Raises:
         NoSuchFormError: It needs something that is neither torch, the standard library nor written
             in Python beside it.
     """
-    own = {"search_spaces", definition.__module__.split(".")[0]}
     source = Source()
-    _visit(sys.modules[definition.__module__], definition.__name__, source, own, ())
+    for definition in definitions:
+        home = definition.__module__
+        _visit(sys.modules[home], definition.__name__, source, {OURS, home.split(".")[0]}, ())
     return source
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import safetensors.torch
 import torch
 from jinja2 import Environment, StrictUndefined
 from torch import nn
@@ -30,10 +31,10 @@ from nas.export.request import (
     NoSuchFormError,
     compare,
     inputs_of,
-    load_weights,
     network_of,
 )
 from nas.export.source import source_of
+from nas.layers.adapt import ADAPTATIONS, adaptations
 from nas.training.weights import save_weights
 
 
@@ -73,7 +74,8 @@ def module_text(network: nn.Module, request: ExportRequest, weights: Path | None
         NoSuchFormError: The network does not say what it was made from, or needs another library.
     """
     arguments = plain_arguments(network)
-    source = source_of(type(network))
+    changes = [(ADAPTATIONS.get(name), settings) for name, settings in adaptations(network)]
+    source = source_of(type(network), *(change for change, _ in changes))
     source.imports |= {"import torch", "from pathlib import Path"}
     torch_imports = {line for line in source.imports if line.split()[1].startswith("torch")}
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -93,6 +95,7 @@ def module_text(network: nn.Module, request: ExportRequest, weights: Path | None
         torch_imports=_merged(torch_imports),
         arguments=literal(arguments),
         pieces=list(source.pieces.values()),
+        changes=[(change.__name__, literal(settings, 4)) for change, settings in changes],
         network=type(network).__name__,
     )
 
@@ -169,7 +172,7 @@ def _compare(
     if weights is None:
         other.load_state_dict(network.state_dict())
     else:
-        load_weights(other, weights)
+        other.load_state_dict(safetensors.torch.load_file(weights))
     other.eval()
     with torch.no_grad():
         torch.manual_seed(0)  # operations may draw noise

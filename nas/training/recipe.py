@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from nas.core.architecture import Recipe
 from nas.core.config import Settings, build_settings
 from nas.core.registry import Registry
+from nas.layers import NORMALIZATIONS, WEIGHTS
 from nas.optimizers import OPTIMIZERS, PLAIN, check_step, settings_model
+from nas.training.reweighting import REWEIGHTINGS
 from nas.training.schedules import SCHEDULES
 
 if TYPE_CHECKING:
     from nas.training.data.dataset import DataSet
 
 Setting = bool | int | float | str
+
+TABLES: Final[Mapping[str, Registry[Any]]] = {
+    "schedule": SCHEDULES,
+    "normalization": NORMALIZATIONS,
+    "weights": WEIGHTS,
+    "reweighting": REWEIGHTINGS,
+}
+"""Fields that name a member, whose settings stand in the field `<name>_settings`."""
 
 
 class TrainingRecipe(Settings):
@@ -35,6 +45,12 @@ class TrainingRecipe(Settings):
         weight_decay: As the optimizer means it.
         schedule: A member of `nas.training.schedules.SCHEDULES`.
         schedule_settings: Its settings.
+        normalization: A member of `nas.layers.NORMALIZATIONS`, in place of batch normalisation.
+        normalization_settings: Its settings, e.g. `{"chunk": 16}`.
+        weights: A member of `nas.layers.WEIGHTS`: what is trained in place of the weights.
+        weights_settings: Its settings, e.g. `{"bits": 4}`.
+        reweighting: A member of `nas.training.reweighting.REWEIGHTINGS`: what examples count.
+        reweighting_settings: Its settings, e.g. `{"temperature": 1.0}`.
         warmup_epochs: Epochs in which the rate rises; fractions count.
         clip_norm: Largest norm of the gradient of all weights, or None.
         label_smoothing: Share of the target spread evenly over all classes.
@@ -61,6 +77,12 @@ class TrainingRecipe(Settings):
     weight_decay: float = Field(default=3e-4, ge=0)
     schedule: str = "cosine"
     schedule_settings: dict[str, Setting] = Field(default_factory=dict)
+    normalization: str = "batch"
+    normalization_settings: dict[str, Setting] = Field(default_factory=dict)
+    weights: str = "plain"
+    weights_settings: dict[str, Setting] = Field(default_factory=dict)
+    reweighting: str = "uniform"
+    reweighting_settings: dict[str, Setting] = Field(default_factory=dict)
     warmup_epochs: float = Field(default=0.0, ge=0)
     clip_norm: float | None = Field(default=5.0, gt=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
@@ -87,8 +109,9 @@ class TrainingRecipe(Settings):
         optimizer = settings_model(self.optimizer)
         build_settings(optimizer, self.all_optimizer_settings(), f"{self.optimizer} setting")
         check_step(self.optimizer, self.step, self.step_settings)
-        schedule = SCHEDULES.get(self.schedule).settings
-        build_settings(schedule, self.schedule_settings, f"{self.schedule} setting")
+        for kind, table in TABLES.items():
+            name, given = getattr(self, kind), getattr(self, f"{kind}_settings")
+            build_settings(table.get(name).settings, given, f"{name} setting")
         return self
 
     def all_optimizer_settings(self) -> dict[str, Any]:
@@ -117,7 +140,7 @@ class TrainingRecipe(Settings):
         """The recipe that differs from `base` in `settings`.
 
         A recipe from a search space may hold a few settings only; the base has the others.
-        Settings of another optimizer, step or schedule than the base's do not carry over.
+        Settings of another member (optimizer, schedule, ...) than the base's do not carry over.
 
         Args:
             settings: Names and values, or a core recipe.
@@ -129,7 +152,7 @@ class TrainingRecipe(Settings):
         """
         given = settings.to_dict() if isinstance(settings, Recipe) else dict(settings)
         start = {} if base is None else base.model_dump()
-        for kind in ("optimizer", "step", "schedule"):
+        for kind in ("optimizer", "step", *TABLES):
             if start and given.get(kind, start[kind]) != start[kind]:
                 start[f"{kind}_settings"] = {}
         return build_settings(cls, {**start, **given}, "recipe setting")

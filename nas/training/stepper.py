@@ -4,58 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas.optimizers import build
 from nas.training.augment import Pipeline, mixup
 from nas.training.averaging import Average
 from nas.training.device import autocast
+from nas.training.losses import Loss, Moment, Targets
 from nas.training.randomness import derive, global_state, set_global_state
 from nas.training.recipe import TrainingRecipe
 from nas.training.schedules import rate
 from nas.training.statistics import unmoved_statistics
 from nas.training.stream import Placed, Stream
-
-
-def blended_loss(
-    outputs: Tensor | tuple[Tensor, Tensor | None],
-    targets: Targets,
-    label_smoothing: float = 0.0,
-    auxiliary_weight: float = 0.0,
-) -> Tensor:
-    """Cross-entropy of a training step.
-
-    Args:
-        outputs: Logits (batch, classes), or those and an auxiliary head's (or None).
-        targets: Labels (batch,) with their weights, which add up to 1: two after `mixup`.
-        label_smoothing: Share of the target spread evenly over all classes.
-        auxiliary_weight: Weight of the auxiliary head's loss.
-    """
-
-    def of(logits: Tensor) -> Tensor:
-        losses = [
-            F.cross_entropy(logits, labels, label_smoothing=label_smoothing) * weight
-            if weight != 1
-            else F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
-            for labels, weight in targets
-        ]
-        return losses[0] if len(losses) == 1 else losses[0] + losses[1]
-
-    if isinstance(outputs, Tensor):
-        return of(outputs)
-    logits, auxiliary = outputs
-    if auxiliary is None or not auxiliary_weight:
-        return of(logits)
-    return of(logits) + auxiliary_weight * of(auxiliary)
-
-
-Targets: TypeAlias = list[tuple[Tensor, float]]
-"""Labels (batch,) with their weights, which add up to 1."""
 
 
 class Batch:
@@ -136,6 +100,7 @@ class Stepper:
             horizon * self.steps,
             round(recipe.warmup_epochs * self.steps),
         )
+        self._minimised = Loss(recipe)
         self._base = [group["lr"] for group in self._optimizer.param_groups]
         self.average = None if recipe.ema_decay is None else Average(network, recipe.ema_decay)
         self._chance = torch.Generator(placed.device)
@@ -188,16 +153,21 @@ class Stepper:
         self._optimizer.zero_grad(set_to_none=True)
         counting = nullcontext() if first else unmoved_statistics(self._network)
         with autocast(self._device, recipe.precision), counting:
-            outputs = self._network(inputs)
             if drawn:
-                targets = [(self._drawn(outputs), 1.0)]
-            loss = blended_loss(outputs, targets, recipe.label_smoothing, recipe.auxiliary_weight)
+                outputs = self._network(inputs)
+                loss = self._minimised.of(outputs, [(self._drawn(outputs), 1.0)], self._moment())
+            else:
+                loss = self._minimised(self._network, inputs, targets, self._moment())
         if backward:
             loss.backward()  # type: ignore[no-untyped-call]
             if recipe.clip_norm is not None and not drawn:
                 nn.utils.clip_grad_norm_(self._parameters, recipe.clip_norm)
         self.gradient_evaluations += _cost(backward)
         return loss
+
+    def _moment(self) -> Moment:
+        number = self._epoch * self.steps + self.step
+        return Moment(number, self._horizon * self.steps, self.steps)
 
     def _drawn(self, outputs: Tensor | tuple[Tensor, Tensor | None]) -> Tensor:
         """Labels (batch,) drawn from what the network says."""

@@ -23,6 +23,7 @@ from nas.core.canonical import content_id
 from nas.core.errors import CandidateError, ConfigError, Interrupted
 from nas.core.protocols import Context
 from nas.core.work import Spent
+from nas.layers import exchange, settle
 from nas.training.augment import Augmentation, Pipeline
 from nas.training.checkpoint import Checkpoints
 from nas.training.data.dataset import DataSet, Split
@@ -148,7 +149,8 @@ def fit(
     """Train `network` in place and measure it.
 
     Figures are of the last epoch, never of the best one. With `split="test"` the test images
-    are measured once, at the end. The network is left with the weights that were measured.
+    are measured once, at the end. The network is left with the weights that were measured, and
+    with the layers that the recipe asks for.
 
     Args:
         network: Gives (batch, classes) logits, or (logits, auxiliary logits) in training mode;
@@ -208,6 +210,11 @@ class _Run:
         self._context, self._options = context, options
         self._epochs, self._seed, self._device = epochs, seed, device
         self._began = time.monotonic()
+        exchange(
+            network,
+            (recipe.normalization, recipe.normalization_settings),
+            (recipe.weights, recipe.weights_settings),
+        )
         _move(network, device, recipe)
         self._pipeline = _pipeline(data, recipe, device)
         train = Placed(data.train, device)
@@ -236,6 +243,7 @@ class _Run:
         average = self._stepper.average
         if average is not None:
             average.apply()
+        settle(self._network)
         figures = dict(self._last)
         figures["epochs"] = float(self._epochs)
         figures["gradient_evaluations"] = float(self._stepper.gradient_evaluations)

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import safetensors.torch
 from torch import nn
 
 from nas.core.errors import DataError, ExportError
+from nas.layers.adapt import adapt_like, adaptations, as_text, from_text
 from nas.training.files import write_atomically
+
+_ADAPTED: Final = "adaptations"
 
 
 def save_weights(network: nn.Module, path: Path, metadata: Mapping[str, str] | None = None) -> None:
     """Write all parameters and buffers of `network` to `path`, whole or not at all.
+
+    What the network was adapted by (see `nas.layers.adapt`) is written with them.
 
     Args:
         network: The network.
@@ -27,29 +33,33 @@ def save_weights(network: nn.Module, path: Path, metadata: Mapping[str, str] | N
         name: tensor.detach().cpu().contiguous().clone()
         for name, tensor in network.state_dict().items()
     }
+    kept = dict(metadata or {})
+    if adaptations(network):
+        kept[_ADAPTED] = as_text(adaptations(network))
     try:
         write_atomically(
-            path,
-            lambda name: safetensors.torch.save_file(
-                tensors, name, dict(metadata) if metadata else None
-            ),
+            path, lambda name: safetensors.torch.save_file(tensors, name, kept or None)
         )
     except (OSError, safetensors.SafetensorError) as error:
         raise ExportError(f"{str(path)!r} cannot be written: {error}", "is there room?") from error
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
-    """Give `network` the weights in `path`.
+    """Give `network` the weights in `path`, adapted as the network was that they are of.
 
     Raises:
         DataError: The file is missing or damaged, or belongs to another network.
     """
     try:
-        tensors = safetensors.torch.load_file(path)
+        with safetensors.safe_open(path, "pt") as file:
+            kept = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise DataError(f"{str(path)!r} does not exist", "check the path") from None
     except (OSError, safetensors.SafetensorError) as error:
         raise DataError(f"{str(path)!r} is no weights file: {error}", "write it again") from error
+    if _ADAPTED in kept:
+        adapt_like(network, from_text(kept[_ADAPTED]))
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:

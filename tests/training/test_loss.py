@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.training.averaging import Average
-from nas.training.stepper import blended_loss
+from nas.training.losses import blended_loss
 
 
 def by_hand(logits: Tensor, targets: Tensor) -> Tensor:
