@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,13 +27,13 @@ from nas.engine.records import Entry
 from nas.engine.resolve import check_out, load_plugins, resolve
 from nas.engine.run import Plan, Run, read_config
 from nas.engine.story import Story
-from nas.evaluators import account_of
+from nas.evaluators import account_of, shares_of
 from nas.export import painters
 from nas.monitors.fanout import FanOut
 from nas.monitors.tensorboard import TensorBoardMonitor
 from search_spaces import get_space
 
-__all__ = ["Run", "evaluate", "open_run", "resume", "search", "write_report"]
+__all__ = ["Run", "evaluate", "open_run", "prune", "resume", "search", "write_report"]
 
 EvaluatorFunction = Callable[[Candidate, float | None, int], Mapping[str, float]]
 
@@ -173,25 +173,93 @@ def evaluate(
     Raises:
         NasError: The request is wrong, or the training failed.
     """
+    alone = _alone(
+        architecture,
+        recipe,
+        data=data,
+        seed=seed,
+        data_settings=data_settings,
+        scale=scale,
+        device=device,
+        evaluator=evaluator,
+        evaluator_settings=evaluator_settings,
+        plugins=plugins,
+    )
+    work = Evaluate(alone.candidate, None if epochs is None else float(epochs), seed, "test")
+    return _answers(alone, [work], out, listeners)[-1]
+
+
+def prune(
+    architecture: Architecture,
+    shares: Sequence[float],
+    recipe: Mapping[str, Any] | None = None,
+    *,
+    epochs: int | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    listeners: Sequence[Listener] = (),
+    **asked: Any,
+) -> list[Entry]:
+    """Train one member once, and have it at several sizes: channels are removed on the way.
+
+    Args:
+        architecture: As of `evaluate`.
+        shares: Of the groups of channels that can be removed, ascending; `nas.training.pruning`
+            says how they divide the epochs.
+        recipe: As of `evaluate`.
+        epochs: Of the whole training, instead of the recipe's.
+        seed: As of `evaluate`.
+        out: A folder; the weights of each share are in `best/pruned/SHARE/weights.safetensors`,
+            everything else in `best` is of the last one.
+        listeners: As of `evaluate`.
+        **asked: The others of `evaluate`: data, data_settings, scale, device, evaluator, ...
+
+    Returns:
+        The evaluation of each share, with the figures of the network that is left.
+
+    Raises:
+        UnsupportedError: The member's network cannot be cut, or not by so much.
+        NasError: The request is wrong, or the training failed.
+    """
+    alone = _alone(architecture, {**(recipe or {}), "prune": list(shares)}, seed=seed, **asked)
+    works: list[Evaluate] = []
+    for share, end in shares_of(alone.config, alone.candidate, epochs):
+        before = works[-1].budget if works else None
+        work = Evaluate(alone.candidate, end, seed, "test", {"share": share}, since=before)
+        works.append(work)
+    works = [replace(work, horizon=works[-1].budget) for work in works]
+    return _answers(alone, works, out, listeners)
+
+
+@dataclass(frozen=True)
+class _Alone:
+    """One candidate and how it is evaluated, checked."""
+
+    candidate: Candidate
+    config: RunConfig
+    function: EvaluatorFunction | None
+
+
+def _alone(
+    architecture: Architecture,
+    recipe: Mapping[str, Any] | None,
+    *,
+    scale: Mapping[str, Any] | None = None,
+    evaluator: str | EvaluatorFunction | None = None,
+    plugins: Sequence[str | Path] = (),
+    **fields: Any,
+) -> _Alone:
     function = evaluator if callable(evaluator) else None
     asked: dict[str, Any] = {
         **ALONE,
         **_evaluating(architecture.space, evaluator, plugins),
         "space": architecture.space,
-        "data": data,
-        "data_settings": dict(data_settings or {}),
         "network": dict(scale or {}),
         "recipe": dict(recipe or {}),
-        "evaluator_settings": dict(evaluator_settings or {}),
-        "seed": seed,
-        "device": device,
+        **fields,
     }
     config = resolve(asked, function=function)
-    candidate = _candidate(architecture, recipe or {}, scale or {})
-    work = Evaluate(candidate, None if epochs is None else float(epochs), seed, "test")
-    stage = Stage("search", lambda problem, rng, before: _only(work))
-    plan = replace(assemble(config, function), stages=[stage], summarize=None)
-    return _answer(config, plan, None if out is None else Path(out), listeners)
+    return _Alone(candidate_of(architecture, recipe or {}, scale or {}), config, function)
 
 
 def _named(evaluator: str | EvaluatorFunction) -> str:
@@ -214,7 +282,7 @@ def _evaluating(
     return fields
 
 
-def _candidate(
+def candidate_of(
     architecture: Architecture, recipe: Mapping[str, Any], scale: Mapping[str, Any]
 ) -> Candidate:
     """What is evaluated for a member, where `recipe` and `scale` go over what it holds itself."""
@@ -224,20 +292,33 @@ def _candidate(
     return replace(own, scale={key: scale.get(key, value) for key, value in own.scale.items()})
 
 
-def _only(work: Evaluate) -> Conversation:
-    yield [work]
-    return [work.candidate]
+def _in_turn(works: Sequence[Evaluate]) -> Conversation:
+    for work in works:
+        yield [work]
+    return [works[-1].candidate]
 
 
-def _answer(
-    config: RunConfig, plan: Plan, folder: Path | None, listeners: Sequence[Listener]
-) -> Entry:
+def _answers(
+    alone: _Alone,
+    works: Sequence[Evaluate],
+    out: str | Path | None,
+    listeners: Sequence[Listener],
+) -> list[Entry]:
+    stage = Stage("search", lambda problem, rng, before: _in_turn(works))
+    plan = replace(
+        assemble(alone.config, alone.function),
+        stages=[stage],
+        summarize=None,
+        scratch=len(works) > 1,
+    )
+    folder = None if out is None else Path(out)
     if folder is not None:
         check_out(folder)
-    entry = _execute(Run.create(folder, config), plan, listeners).history[-1]
-    if not entry.ok:
-        raise CandidateError(f"the training failed: {entry.error}")
-    return entry
+    entries = _execute(Run.create(folder, alone.config), plan, listeners).history
+    for entry in entries:
+        if not entry.ok:
+            raise CandidateError(f"the training failed: {entry.error}")
+    return entries
 
 
 def write_report(folder: str | Path) -> Path:

@@ -22,6 +22,7 @@ __all__ = [
     "DilatedConv",
     "DropPath",
     "FactorizedReduce",
+    "FirstChannels",
     "Form",
     "Noise",
     "Pool",
@@ -247,6 +248,22 @@ class DropPath(nn.Module):
         keep = 1.0 - self.p
         mask = torch.empty((x.shape[0], 1, 1, 1), dtype=x.dtype, device=x.device)
         return x * (mask.bernoulli_(keep) / keep)
+
+
+class FirstChannels(nn.Module):
+    """As many of the first channels as it says; a layer of its own, so that cutting can narrow it.
+
+    Attributes:
+        channels: How many, >= 1.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, C, ...)`` to ``(B, min(C, channels), ...)``."""
+        return x[:, : self.channels]
 
 
 class CellNodes(nn.Module):

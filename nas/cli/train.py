@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -11,8 +11,11 @@ from nas.cli.options import Data, Device, Json, Plugins, Quiet, Seed, Sets, Targ
 from nas.cli.streams import Streams
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from nas.core.architecture import Architecture
     from nas.core.config import RunConfig
+    from nas.engine.records import Entry
 
 COSTS: Final = ("epochs", "seconds")
 
@@ -25,6 +28,16 @@ def command(
         option("FILE|NAME", "Training settings: a YAML file, or a name of nas list recipes."),
     ] = None,
     epochs: Annotated[int | None, option(None, "Epochs [default: the recipe's].", least=1)] = None,
+    prune: Annotated[
+        list[float] | None,
+        option(
+            "SHARE",
+            "Remove this share of the channels on the way, 0 to 1; several, ascending, give as "
+            "many networks of one training: weights in DIR/best/pruned/SHARE, for nas export DIR "
+            "--weights.",
+            "--prune",
+        ),
+    ] = None,
     sets: Sets = None,
     seed: Seed = None,
     device: Device = None,
@@ -43,7 +56,7 @@ def command(
         "plugins": given(plugins),
     }
     streams = Streams(json=json, quiet=quiet)
-    job = prepare(what, asked, recipe, epochs, tuple(sets or ()), out)
+    job = prepare(what, asked, recipe, epochs, tuple(sets or ()), out, tuple(prune or ()))
     train(job, streams)
 
 
@@ -57,12 +70,14 @@ class Job:
         config: As `nas.api.evaluate` will resolve it.
         arguments: Of `nas.api.evaluate`: of settings only those asked for, which go over a
             member's own, as what a preset says does not.
+        shares: Shares of the channels that are removed on the way.
     """
 
     name: str
     architecture: Architecture
     config: RunConfig
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    shares: tuple[float, ...] = ()
 
 
 def prepare(
@@ -72,6 +87,7 @@ def prepare(
     epochs: int | None,
     assignments: tuple[str, ...],
     out: Path | None,
+    prune: tuple[float, ...] = (),
 ) -> Job:
     """Check everything before work starts; what is not given is the run's, for a run.
 
@@ -91,11 +107,14 @@ def prepare(
     given["plugins"] = list(dict.fromkeys((*base.get("plugins", ()), *loaded)))
     given = merge(given, {"recipe": read_recipe(recipe)})
     given = merge(given, _sections(assignments))
+    if prune:
+        given = merge(given, {"recipe": {"prune": list(prune)}})
     config = resolve.resolve({**given, "space": target.space.name, "strategy": "random"})
     if out is not None:
         if (out / "store.sqlite").exists():
             raise ConfigError(f"folder {str(out)!r} holds a run", "choose another --out")
         resolve.check_out(out)
+    shares = _shares(target.architecture, config, given, epochs)
     return Job(
         target.name,
         target.architecture,
@@ -113,7 +132,25 @@ def prepare(
             "device": config.device,
             "out": out,
         },
+        shares,
     )
+
+
+def _shares(
+    architecture: Architecture, config: RunConfig, given: Mapping[str, Any], epochs: int | None
+) -> tuple[float, ...]:
+    """Shares of channels that the training removes, if any, from a network that can be cut.
+
+    Raises:
+        UnsupportedError: It cannot.
+    """
+    from nas.api import candidate_of
+    from nas.evaluators import shares_of
+
+    if not config.recipe.get("prune"):
+        return ()
+    candidate = candidate_of(architecture, given.get("recipe", {}), given.get("network", {}))
+    return tuple(share for share, _ in shares_of(config, candidate, epochs))
 
 
 def train(job: Job, streams: Streams) -> None:
@@ -126,6 +163,7 @@ def train(job: Job, streams: Streams) -> None:
     from nas.cli import words
     from nas.cli.progress import listening
     from nas.core.config import merge
+    from nas.evaluators import account_of
 
     config, out = job.config, job.arguments["out"]
     place = f"on {config.data}" if config.evaluator == "train" else f"by {config.evaluator}"
@@ -133,7 +171,12 @@ def train(job: Job, streams: Streams) -> None:
         f"training {job.name} {place}, seed {config.seed}, {words.scale(config.network)} scale"
     )
     with listening(streams, phases=False) as listeners:
-        entry = api.evaluate(job.architecture, listeners=listeners, **job.arguments)
+        if job.shares:
+            entries = api.prune(job.architecture, job.shares, listeners=listeners, **job.arguments)
+        else:
+            entries = [api.evaluate(job.architecture, listeners=listeners, **job.arguments)]
+    entry = entries[-1]
+    smaller = [_network(entry, out) for entry in entries] if job.shares else []
     candidate, figures = entry.candidate, dict(entry.figures)
     own = {} if candidate.recipe is None else candidate.recipe.to_dict()
     if streams.json:
@@ -147,6 +190,7 @@ def train(job: Job, streams: Streams) -> None:
                 "recipe": merge(config.recipe, own),
                 "figures": figures,
                 "out": None if out is None else str(out),
+                **({"pruned": smaller} if smaller else {}),
             }
         )
         return
@@ -157,6 +201,38 @@ def train(job: Job, streams: Streams) -> None:
         streams.line(f"  {'recipe':<14} {words.settings(own)}")
     if out is not None:
         streams.line(f"  {'files':<14} {out}")
+    if smaller:
+        streams.result(_table(smaller, [account_of(config.evaluator).tested]))
+
+
+def _network(entry: Entry, out: Path | None) -> dict[str, Any]:
+    """What the command says of the network that a share of the channels was removed from."""
+    from nas.engine.deliver import smaller_weights
+
+    share = float(entry.tags["share"])
+    return {
+        "share": share,
+        "epochs": entry.budget,
+        "figures": dict(entry.figures),
+        "weights": None if out is None else str(smaller_weights(out, share)),
+    }
+
+
+def _table(networks: Sequence[Mapping[str, Any]], tested: Sequence[str]) -> RenderableType:
+    """One network a row: how much was removed, what is left."""
+    from rich.table import Table
+
+    from nas.cli import words
+
+    names = ["params", "macs", "error", *tested]
+    names = [name for name in names if all(name in one["figures"] for one in networks)]
+    table = Table(box=None, pad_edge=False)
+    for title in ("share", *map(words.label, names)):
+        table.add_column(title, justify="right")
+    for one in networks:
+        figures = [words.figure(name, one["figures"][name]) for name in names]
+        table.add_row(f"{one['share']:g}", *figures)
+    return table
 
 
 def _wanted(config: RunConfig, figures: Mapping[str, float]) -> list[str]:

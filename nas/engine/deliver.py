@@ -15,7 +15,7 @@ from nas.engine.records import Entry
 from nas.engine.report_data import report_data
 from nas.engine.results import compared
 from nas.engine.run import Run
-from nas.evaluators import WEIGHTS, account_of, inputs_of, looking_up
+from nas.evaluators import PRUNED, WEIGHTS, account_of, inputs_of, looking_up
 from nas.export import ExportRequest, ExportResult, export
 from nas.export.files import write_bytes
 from nas.export.front_picture import Dot
@@ -32,6 +32,8 @@ FORMS: Final = (
     ("onnx", "model.onnx"),
     ("svg", "cells.svg"),
 )
+SMALLER: Final = "pruned"
+"""Folder, in that of the best, of the networks that its training left with fewer channels."""
 DRAWN: Final = ("json", "svg")
 """Forms that compute nothing."""
 
@@ -94,9 +96,19 @@ def export_best(run: Run, best: Entry) -> tuple[list[dict[str, Any]], list[str]]
             notices.append(f"{BEST}/{name} was left out: {error}")
             continue
         written.append(described(result, run.folder))
-    if request.weights is not None and not (folder / WEIGHTS).exists():
-        write_bytes(folder / WEIGHTS, request.weights.read_bytes())
+    if request.weights is not None:
+        if not (folder / WEIGHTS).exists():
+            write_bytes(folder / WEIGHTS, request.weights.read_bytes())
+        for path in request.weights.parent.glob(f"{PRUNED}*"):
+            place = smaller_weights(run.folder, float(path.stem.removeprefix(PRUNED)))
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(place, path.read_bytes())
     return written, notices
+
+
+def smaller_weights(folder: Path, share: float) -> Path:
+    """Where a run has the weights of its best network without a share of its channels."""
+    return folder / BEST / SMALLER / f"{share:g}" / WEIGHTS
 
 
 def best_request(run: Run, best: Entry) -> ExportRequest:

@@ -52,6 +52,8 @@ class Plan:
         workers: For an executor given by name.
         grace: Seconds that running work gets after the first signal.
         failures: When failing candidates are a failing run.
+        scratch: Whether works leave something for later ones, so that a run in memory has a folder
+            for it, too.
         apart: Stages whose cost is told apart from what the run has spent.
         summarize: Adds to the result what is to be said of the history, JSON-able by name, such
             as a "baseline".
@@ -64,6 +66,7 @@ class Plan:
     workers: int = 1
     grace: float = 30.0
     failures: Callable[[], FailureWatch] = FailureWatch
+    scratch: bool = False
     apart: frozenset[str] = frozenset()
     summarize: Callable[[Sequence[Entry]], Mapping[str, Any]] | None = None
 
@@ -187,7 +190,7 @@ class Run:
             checkpoints: Path | None = None
             if self.folder is not None:
                 checkpoints = self.folder.resolve() / files.CHECKPOINTS
-            elif plan.setup.sessions:
+            elif plan.setup.sessions or plan.scratch:
                 checkpoints = Path(temporary)
             setup = replace(
                 plan.setup,

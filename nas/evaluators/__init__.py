@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from nas.core.errors import UnsupportedError
 from nas.core.registry import Registry
 from nas.evaluators.account import Account, Inputs
 
 if TYPE_CHECKING:
+    from nas.core.architecture import Candidate
     from nas.core.config import RunConfig
 
 __all__ = [
@@ -19,10 +21,20 @@ __all__ = [
     "inputs_of",
     "looking_up",
     "registered",
+    "shares_of",
+    "weights_of_share",
 ]
 
 WEIGHTS: Final = "weights.safetensors"
 """Name, in a work's scratch folder, of the weights of a training for the final report."""
+
+PRUNED: Final = "pruned-"
+
+
+def weights_of_share(share: float) -> str:
+    """Name, beside `WEIGHTS`, of the weights of the network without a share of its channels."""
+    return f"{PRUNED}{share:g}.safetensors"
+
 
 EVALUATORS: Registry[Any] = Registry("evaluator", "nas.evaluators")
 """A member is called with the run's specification and gives an `Evaluator`, or is itself a
@@ -32,6 +44,9 @@ may have
 - `Settings`, the frozen model (`nas.core.config.Settings`) of its `evaluator_settings`;
 - the static method `check_recipe(config)`, which raises a `ConfigError` if `config.recipe`, or
   `config.final.recipe` over it, is none of its recipes; without it these are `TrainingRecipe`'s;
+- the static method `shares(config, candidate, epochs)`, which gives the shares of channels that a
+  training removes with the epochs after which each is had, and raises a `ConfigError` if it cannot;
+  without it, it removes none;
 - the static method `inputs(config) -> Inputs`, what networks are made for; without it none of the
   forms that compute can be exported."""
 
@@ -72,6 +87,29 @@ def inputs_of(config: RunConfig) -> Inputs | None:
     """What the networks of a run are made for, if its evaluator says so."""
     given = getattr(registered(config.evaluator), "inputs", None)
     return None if given is None else given(config)
+
+
+def shares_of(
+    config: RunConfig, candidate: Candidate, epochs: int | None = None
+) -> list[tuple[float, int]]:
+    """Shares of channels that the training of a candidate removes, with the epochs of each.
+
+    Args:
+        config: A run's.
+        candidate: What is trained.
+        epochs: Of the whole training; None for the recipe's.
+
+    Raises:
+        UnsupportedError: The evaluator removes none, or not from this candidate's network.
+        ConfigError: There are fewer epochs than shares.
+    """
+    given = getattr(registered(config.evaluator), "shares", None)
+    if given is None:
+        raise UnsupportedError(
+            f"evaluator {config.evaluator!r} removes no channels", "train it without pruning"
+        )
+    found: list[tuple[float, int]] = given(config, candidate, epochs)
+    return found
 
 
 def looking_up(evaluator: str) -> Any | None:

@@ -12,15 +12,21 @@ from torch import nn
 
 from nas.core.architecture import Candidate
 from nas.core.config import RunConfig, build_settings
+from nas.core.errors import CandidateError, UnsupportedError
 from nas.core.objective import parse_objectives
 from nas.core.protocols import Context, Reply
 from nas.core.work import Evaluate, Spent
-from nas.evaluators import WEIGHTS, Inputs
+from nas.evaluators import WEIGHTS, Inputs, weights_of_share
+from nas.layers import exchange
+from nas.layers.adapt import adaptations
+from nas.layers.channels import find_channels
 from nas.measure import MEASURES, Subject
 from nas.training import FitOptions, TrainingRecipe, default_recipe, fit, load_data, save_weights
 from nas.training.augment import Augmentation, Pipeline
 from nas.training.data.dataset import DataSet
 from nas.training.device import resolve
+from nas.training.hesso import check_room
+from nas.training.pruning import parts
 from nas.training.randomness import generator, seeded
 from predictors.proxies import list_proxies, measure
 from search_spaces import get_space
@@ -109,8 +115,44 @@ class TrainEvaluator:
         examples = plain(data.test_split().images[:COMPARED])
         return Inputs(data.input_shape, data.num_classes, examples)
 
+    @staticmethod
+    def shares(
+        config: RunConfig, candidate: Candidate, epochs: int | None = None
+    ) -> list[tuple[float, int]]:
+        """Shares of channels that the candidate's recipe removes, and when each is had.
+
+        Args:
+            config: The run's.
+            candidate: What is trained.
+            epochs: Instead of the recipe's.
+
+        Raises:
+            UnsupportedError: The candidate's network cannot be cut, or not by so much.
+            ConfigError: There are fewer epochs than shares.
+        """
+        made = TrainEvaluator(config.model_dump(mode="json"))
+        recipe, data = made._recipe_of(candidate), made._data
+        if not recipe.prune:
+            return []
+        ends = parts(recipe.epochs if epochs is None else epochs, recipe.prune)
+        network = build_network(candidate, data, config.network, 0)
+        exchange(
+            network,
+            (recipe.normalization, recipe.normalization_settings),
+            (recipe.weights, recipe.weights_settings),
+        )
+        try:
+            check_room(find_channels(network, data.input_shape), recipe.prune)
+        except CandidateError as error:
+            raise UnsupportedError(error.message, error.hint) from None
+        return list(zip(recipe.prune, ends, strict=True))
+
     def evaluate(self, work: Evaluate, context: Context) -> Reply:
         """Train and measure; a work on the test split also leaves its weights in the scratch.
+
+        Parameters and multiply-accumulates are those of the network that is left: its recipe may
+        remove channels. A share of them that the budget just reaches has its weights kept under
+        its own name, too (`nas.evaluators.weights_of_share`).
 
         A budget of zero trains nothing: the figures are parameters, multiply-accumulates and every
         proxy of `predictors.proxies` that the untrained network has (`-` in names being `_`).
@@ -120,9 +162,7 @@ class TrainEvaluator:
             Interrupted: The context asked to stop.
         """
         candidate, data = work.candidate, self._data
-        recipe = self._recipe
-        if candidate.recipe is not None:
-            recipe = TrainingRecipe.from_settings(candidate.recipe, recipe)
+        recipe = self._recipe_of(candidate)
         seed = context.seed if work.seed is None else work.seed
         settings = dict(self._network)
         space = get_space(candidate.architecture.space)
@@ -133,7 +173,7 @@ class TrainEvaluator:
         counted = {name: MEASURES.get(name)(subject) for name in ALWAYS}
         if work.budget == 0:
             return self._untrained(subject, counted)
-        epochs = None if work.budget is None else max(1, round(work.budget))
+        epochs = recipe.epochs if work.budget is None else max(1, round(work.budget))
         horizon = None if work.horizon is None else max(1, round(work.horizon))
         labels = {
             "candidate": candidate.id,
@@ -160,10 +200,24 @@ class TrainEvaluator:
         )
         if work.since is not None:
             _forget_states(context.scratch, below=work.since)
+        if adaptations(network):
+            counted = {name: MEASURES.get(name)(subject) for name in ALWAYS}
         if work.split == "test" and context.scratch is not None:
-            self._keep(network, context.scratch, candidate)
+            names = [WEIGHTS]
+            if recipe.prune:
+                ends = parts(max(epochs, horizon or 0), recipe.prune)
+                had = zip(recipe.prune, ends, strict=True)
+                names += [weights_of_share(share) for share, end in had if end == epochs]
+            for name in names:
+                save_weights(network, context.scratch / name, {"candidate": candidate.id})
         figures = {**result.figures, **counted, **self._measured(subject)}
         return Reply(figures, None, dict(result.curve), result.spent)
+
+    def _recipe_of(self, candidate: Candidate) -> TrainingRecipe:
+        """The run's recipe, a candidate's own settings over it."""
+        if candidate.recipe is None:
+            return self._recipe
+        return TrainingRecipe.from_settings(candidate.recipe, self._recipe)
 
     def _measured(self, subject: Subject) -> dict[str, float]:
         """What objectives name besides the figures that every network has."""
@@ -181,6 +235,3 @@ class TrainEvaluator:
         found = measure(subject.network.to(device), images, labels, list_proxies(), subject.seed)
         known = {k.replace("-", "_"): v for k, v in found.items() if math.isfinite(v)}
         return Reply({**known, **counted, **self._measured(subject)}, spent=Spent(evaluations=1))
-
-    def _keep(self, network: nn.Module, folder: Path, candidate: Candidate) -> None:
-        save_weights(network, folder / WEIGHTS, {"candidate": candidate.id})

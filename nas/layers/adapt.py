@@ -36,6 +36,8 @@ An exported module holds their source, so they need torch and the standard libra
 added by name and not by decorator.
 """
 
+ADAPTATIONS.add("cut", "nas.layers.cut:cut", "fewer channels in some layers")
+
 _KEPT: Final = "adaptations"
 
 

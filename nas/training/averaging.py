@@ -24,6 +24,11 @@ class Average:
         self._mixed = [i for i, tensor in enumerate(self._live) if tensor.is_floating_point()]
         self._copied = [i for i, tensor in enumerate(self._live) if not tensor.is_floating_point()]
 
+    @property
+    def beside(self) -> dict[int, Tensor]:
+        """The average of each parameter and buffer, by its `id`."""
+        return {id(live): kept for live, kept in zip(self._live, self._kept, strict=True)}
+
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Take in the weights after optimizer step number `step`, counted from 0.

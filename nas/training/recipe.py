@@ -12,6 +12,7 @@ from nas.core.config import Settings, build_settings
 from nas.core.registry import Registry
 from nas.layers import NORMALIZATIONS, WEIGHTS
 from nas.optimizers import OPTIMIZERS, PLAIN, check_step, settings_model
+from nas.training.pruning import HessoSettings, check_shares
 from nas.training.reweighting import REWEIGHTINGS
 from nas.training.schedules import SCHEDULES
 
@@ -51,6 +52,10 @@ class TrainingRecipe(Settings):
         weights_settings: Its settings, e.g. `{"bits": 4}`.
         reweighting: A member of `nas.training.reweighting.REWEIGHTINGS`: what examples count.
         reweighting_settings: Its settings, e.g. `{"temperature": 1.0}`.
+        prune: Shares of the groups of channels that are removed on the way, ascending; the network
+            that is left is smaller. One number for one share, 0 or none for no removing. Several
+            divide the epochs (see `nas.training.pruning`).
+        prune_settings: When, as `nas.training.pruning.HessoSettings` has it, e.g. `{"periods": 4}`.
         warmup_epochs: Epochs in which the rate rises; fractions count.
         clip_norm: Largest norm of the gradient of all weights, or None.
         label_smoothing: Share of the target spread evenly over all classes.
@@ -84,6 +89,8 @@ class TrainingRecipe(Settings):
     weights_settings: dict[str, Setting] = Field(default_factory=dict)
     reweighting: str = "uniform"
     reweighting_settings: dict[str, Setting] = Field(default_factory=dict)
+    prune: tuple[float, ...] = ()
+    prune_settings: dict[str, Setting] = Field(default_factory=dict)
     warmup_epochs: float = Field(default=0.0, ge=0)
     clip_norm: float | None = Field(default=5.0, gt=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
@@ -111,6 +118,18 @@ class TrainingRecipe(Settings):
     def _an_average_of_nothing_else_is_none(cls, decay: float | None) -> float | None:
         return decay or None
 
+    @field_validator("prune", mode="before")
+    @classmethod
+    def _one_share(cls, value: Any) -> Any:
+        alone = isinstance(value, int | float) and not isinstance(value, bool)
+        return value if not alone else (value,) if value else ()
+
+    @field_validator("prune")
+    @classmethod
+    def _ascending(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
+        check_shares(shares)
+        return shares
+
     @model_validator(mode="after")
     def _plugins_take_their_settings(self) -> TrainingRecipe:
         optimizer = settings_model(self.optimizer)
@@ -119,6 +138,7 @@ class TrainingRecipe(Settings):
         for kind, table in TABLES.items():
             name, given = getattr(self, kind), getattr(self, f"{kind}_settings")
             build_settings(table.get(name).settings, given, f"{name} setting")
+        build_settings(HessoSettings, self.prune_settings, "prune setting")
         return self
 
     def all_optimizer_settings(self) -> dict[str, Any]:

@@ -14,10 +14,11 @@ from nas.optimizers import build
 from nas.training.augment import Pipeline, mixup
 from nas.training.averaging import Average
 from nas.training.device import autocast
+from nas.training.hesso import removing
 from nas.training.losses import Loss, Moment, Targets
+from nas.training.pruning import parts, rate_of_parts
 from nas.training.randomness import derive, global_state, set_global_state
 from nas.training.recipe import TrainingRecipe
-from nas.training.schedules import rate
 from nas.training.statistics import unmoved_statistics
 from nas.training.stream import Placed, Stream
 
@@ -71,6 +72,11 @@ class Stepper:
         step: The next one, within the epoch.
         gradient_evaluations: Forward and backward passes so far; a forward pass alone is a third.
         average: The moving average of the weights, if the recipe has one.
+        hesso: What removes channels, if the recipe wants that.
+
+    Raises:
+        UnsupportedError: It is not known which channels of the network go together.
+        CandidateError: Too many are to be removed.
     """
 
     def __init__(
@@ -94,15 +100,17 @@ class Stepper:
         )
         self._stream = Stream(placed, recipe.batch_size, seed, "train")
         self.steps = self._stream.steps
-        self._rate = rate(
+        ends = [self.steps * end for end in parts(horizon, recipe.prune or (0,))]
+        self._rate = rate_of_parts(
             recipe.schedule,
             recipe.schedule_settings,
-            horizon * self.steps,
+            ends,
             round(recipe.warmup_epochs * self.steps),
         )
         self._minimised = Loss(recipe)
         self._base = [group["lr"] for group in self._optimizer.param_groups]
         self.average = None if recipe.ema_decay is None else Average(network, recipe.ema_decay)
+        self.hesso = removing(network, placed.shape, recipe, ends, self.average)
         self._chance = torch.Generator(placed.device)
         self._shares: list[float] = []
         self._loss = torch.zeros((), device=placed.device)
@@ -143,6 +151,8 @@ class Stepper:
         self._seen += len(labels)
         if self.average is not None:
             self.average.update(number)
+        if self.hesso is not None:
+            self.hesso.shrink(number)
         self.step += 1
 
     def _gradients(
@@ -160,6 +170,10 @@ class Stepper:
                 loss = self._minimised(self._network, inputs, targets, self._moment())
         if backward:
             loss.backward()  # type: ignore[no-untyped-call]
+            if self.hesso is not None:
+                if first and not drawn:
+                    self.hesso.look(self._moment().step)
+                self.hesso.hush()
             if recipe.clip_norm is not None and not drawn:
                 nn.utils.clip_grad_norm_(self._parameters, recipe.clip_norm)
         self.gradient_evaluations += _cost(backward)
@@ -194,6 +208,7 @@ class Stepper:
             "network": self._network.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "average": None if self.average is None else self.average.state(),
+            "hesso": None if self.hesso is None else self.hesso.state(),
             "chance": self._chance.get_state(),
             "global_chance": global_state(self._device),
             "loss": self._loss,
@@ -208,6 +223,8 @@ class Stepper:
         self._optimizer.load_state_dict(state["optimizer"])
         if self.average is not None:
             self.average.load_state(state["average"])
+        if self.hesso is not None:
+            self.hesso.load_state(state["hesso"])
         self._chance.set_state(state["chance"])
         set_global_state(state["global_chance"], self._device)
         self._loss.copy_(state["loss"])

@@ -34,6 +34,11 @@ class Placed:
         return len(self._labels)
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """Channels, height and width of an image."""
+        return tuple(self._images.shape[1:])
+
+    @property
     def home(self) -> torch.device:
         """Where the images are, and where the indices for `batch` must be."""
         return self._labels.device

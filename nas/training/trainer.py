@@ -29,6 +29,7 @@ from nas.training.augment import Augmentation, Pipeline
 from nas.training.checkpoint import Checkpoints
 from nas.training.data.dataset import DataSet, Split
 from nas.training.device import autocast, deterministic, is_out_of_memory, resolve
+from nas.training.hesso import Hesso
 from nas.training.randomness import derive, seeded
 from nas.training.recipe import TrainingRecipe
 from nas.training.stepper import Stepper
@@ -75,7 +76,8 @@ class TrainingResult:
 
     Attributes:
         figures: `error` and `loss` on the validation split (where there is one), `test_error`
-            if asked for, `epochs`, and `gradient_evaluations`, the forward and backward passes of a
+            if asked for, `pruned`, the share of groups of channels that was removed, if any is
+            wanted, `epochs`, and `gradient_evaluations`, the forward and backward passes of a
             batch: as many as the optimizer takes steps, or more if it asks for several a step.
         curve: `train_loss`, and `error` of the validation split, after each epoch.
         spent: What this training cost; epochs that `resume_from` had paid for are not in it.
@@ -150,8 +152,9 @@ def fit(
     """Train `network` in place and measure it.
 
     Figures are of the last epoch, never of the best one. With `split="test"` the test images
-    are measured once, at the end. The network is left with the weights that were measured, and
-    with the layers that the recipe asks for.
+    are measured once, at the end. The network is left with the weights that were measured, with
+    the layers that the recipe asks for, and without the channels that it wants removed. A training
+    that ends before its horizon has removed what was zero by then.
 
     Args:
         network: Gives (batch, classes) logits, or (logits, auxiliary logits) in training mode;
@@ -246,7 +249,8 @@ class _Run:
         if average is not None:
             average.apply()
         settle(self._network)
-        figures = dict(self._last)
+        pruned = {} if self._stepper.hesso is None else self._cut(self._stepper.hesso)
+        figures = {**self._last, **pruned}
         figures["epochs"] = float(self._epochs)
         figures["gradient_evaluations"] = float(self._stepper.gradient_evaluations)
         if split == "test":
@@ -257,6 +261,16 @@ class _Run:
             figures["test_error"] = found["error"]
         self._checkpoints.remove()
         return TrainingResult(figures, self._curve, self._spent())
+
+    def _cut(self, hesso: Hesso) -> dict[str, float]:
+        """Remove the channels that are zero, and measure what is left."""
+        share = hesso.cut(self._network)
+        _move(self._network, self._device, self._recipe)
+        if len(self._validation):
+            self._reseed("validation")
+            self._last = self._measured()
+            self._curve["error"][-1] = self._last["error"]
+        return {"pruned": share}
 
     def _train_epoch(self) -> None:
         stepper, steps = self._stepper, self._stepper.steps
@@ -289,10 +303,11 @@ class _Run:
         self._reseed("validation")
         average = self._stepper.average
         with nullcontext() if average is None else average.applied():
-            self._last = measure(
-                self._network, self._validation, self._pipeline, self._recipe.precision
-            )
+            self._last = self._measured()
         self._check_finite(self._last["loss"])
+
+    def _measured(self) -> dict[str, float]:
+        return measure(self._network, self._validation, self._pipeline, self._recipe.precision)
 
     def _reseed(self, purpose: str) -> None:
         torch.manual_seed(derive(self._seed, purpose, self._epoch))

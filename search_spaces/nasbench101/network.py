@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from search_spaces.layers import DropPath
+from search_spaces.layers import DropPath, FirstChannels
 from search_spaces.nasbench101.channels import STACKS, vertex_channels
 from search_spaces.networks import CellNetwork
 
@@ -66,25 +66,27 @@ class GraphCell(nn.Module):
     ) -> None:
         super().__init__()
         last = len(matrix) - 1
-        self.channels = vertex_channels(matrix, inputs, outputs)
+        channels = vertex_channels(matrix, inputs, outputs)
+        self.last = last
         self.sources = [[u for u in range(1, v) if matrix[u][v]] for v in range(last + 1)]
         self.drop_path = DropPath()
         self.operations = nn.ModuleDict()
         self.projections = nn.ModuleDict()
+        self.first = nn.ModuleDict()
         for vertex in range(1, last + 1):
             if vertex < last:
-                module = vertex_operation(operations[vertex - 1], self.channels[vertex])
+                module = vertex_operation(operations[vertex - 1], channels[vertex])
                 self.operations[str(vertex)] = module
+                self.first[str(vertex)] = FirstChannels(channels[vertex])
             if matrix[0][vertex]:
-                self.projections[str(vertex)] = ConvNormReLU(inputs, self.channels[vertex], 1)
+                self.projections[str(vertex)] = ConvNormReLU(inputs, channels[vertex], 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, inputs, H, W)`` to ``(B, outputs, H, W)``."""
-        states = [x]
-        last = len(self.channels) - 1
+        states, last = [x], self.last
         for vertex in range(1, last):
-            width = self.channels[vertex]
-            terms = [states[source][:, :width] for source in self.sources[vertex]]
+            first = self.first[str(vertex)]
+            terms = [first(states[source]) for source in self.sources[vertex]]
             if str(vertex) in self.projections:
                 terms.append(self.projections[str(vertex)](x))
             total = terms[0]
