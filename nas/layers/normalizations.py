@@ -100,10 +100,10 @@ class BatchChannelNorm2d(nn.BatchNorm2d):
         assert variance is not None
         assert self.momentum is not None
         with torch.no_grad():
-            found = x.float()
+            found = x.to(mean.dtype)
             square = (found - mean.view(-1, 1, 1)).square().mean((0, 2, 3))
-            mean.lerp_(found.mean((0, 2, 3)).to(mean.dtype), self.momentum)
-            variance.lerp_(square.to(variance.dtype), self.momentum)
+            mean.lerp_(found.mean((0, 2, 3)), self.momentum)
+            variance.lerp_(square, self.momentum)
             if self.num_batches_tracked is not None:
                 self.num_batches_tracked.add_(1)
         return functional.batch_norm(x, mean, variance, self.weight, self.bias, eps=self.eps)
@@ -145,8 +145,8 @@ def batch_channel_normalization(network: nn.Module, *, group_size: int, speed: f
 
     def make(old: nn.BatchNorm2d) -> BatchChannelNorm2d:
         groups = groups_of(old.num_features, group_size)
-        made: BatchChannelNorm2d = taken_over(BatchChannelNorm2d, old, groups=groups, speed=speed)
-        return made
+        new: BatchChannelNorm2d = taken_over(BatchChannelNorm2d, old, groups=groups, speed=speed)
+        return new.to(old.weight) if old.affine else new
 
     replace_modules(network, is_plain, make)
 
