@@ -30,6 +30,10 @@ _TABLE = {
     "darts-s3": ("darts.space:darts_s3", "S2, with none in the supernet"),
     "darts-s4": ("darts.space:darts_s4", "DARTS cells, 3x3 separable convolution and noise"),
     "darts-s5": ("darts.space:darts_s5", "DARTS cells, supernet with 7 operations, without none"),
+    "darts-extended": (
+        "darts.extended_space:ExtendedSpace",
+        "DARTS cells, with hypercomplex convolutions and SOFT attention",
+    ),
     "nasbench101": (
         "nasbench101.space:nasbench101",
         "NAS-Bench-101 cells, 423,624 distinct architectures",

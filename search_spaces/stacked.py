@@ -31,9 +31,11 @@ class StackedSpace(Space):
 
     Attributes:
         least: The smallest values of `scale` that can be built, where it is not 1.
+        multiple: Channels that operations see are a multiple of it.
     """
 
     least: Mapping[str, int]
+    multiple: int = 1
 
     @final
     def network(
@@ -80,9 +82,17 @@ class StackedSpace(Space):
         scale: Mapping[str, Any],
         input_shape: InputShape,
         num_classes: int,
+        partial: int = 1,
     ) -> Skeleton:
         settings = read_scale(defaults, scale, self.least)
         check_input(input_shape, num_classes)
+        step = self.multiple * partial
+        if self.multiple > 1 and settings["channels"] % step:
+            part = f", of which operations see 1/{partial}," if partial > 1 else ""
+            raise SpaceError(
+                f"{settings['channels']} channels{part} are not for {self.name}",
+                f"use channels that are a multiple of {step}",
+            )
         auxiliary = bool(settings.get("auxiliary", False))
         channels, layers = settings["channels"], settings["layers"]
         return Skeleton(input_shape, num_classes, channels, layers, auxiliary)
@@ -163,7 +173,7 @@ class EdgeSpace(StackedSpace, CellSpace):
         if partial is not None and PARTIAL not in self.variants:
             scale["partial"] = partial  # a setting like any other that this space does not know
         divisor = self._divisor(variant, _PUBLISHED_K if partial is None else partial)
-        skeleton = self._skeleton(self.supernet_scale, scale, input_shape, num_classes)
+        skeleton = self._skeleton(self.supernet_scale, scale, input_shape, num_classes, divisor)
 
         def build(choose: Choose) -> nn.Module:
             return self._build(choose, skeleton)

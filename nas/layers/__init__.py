@@ -4,8 +4,10 @@ Importing this package does not import torch. A row's `apply` changes a built ne
 
 - a normalisation stands in for every two-dimensional batch normalisation;
 - a parametrisation makes the weights of convolutions and linear layers a function of what is
-  trained. `settle` puts the result in their place after training, so that what is measured,
-  exported and deployed is a plain network.
+  trained.
+
+After training `settle` puts plain layers and weights back where a network computes the same with
+them, so that what is measured, exported and deployed is a plain network.
 
 What a network keeps for good (another normalisation in evaluation, fewer channels) is an
 adaptation, see `nas.layers.adapt`.
@@ -19,6 +21,15 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from nas.core.config import Settings, build_settings
 from nas.core.registry import Registry, imported
+from nas.layers.settings import (
+    BatchChannelSettings,
+    CompanderSettings,
+    GhostSettings,
+    GroupSettings,
+    NoSettings,
+    StandardizedSettings,
+    StatsQSettings,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -26,10 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["NORMALIZATIONS", "WEIGHTS", "Layer", "NoSettings", "exchange", "settle"]
 
 Apply: TypeAlias = "Callable[[nn.Module, Any], None]"
-
-
-class NoSettings(Settings):
-    """Settings of what has none."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +71,43 @@ NORMALIZATIONS: Final[Registry[Layer]] = Registry("normalization", "nas.normaliz
 NORMALIZATIONS.add(
     "batch", Layer(NoSettings, None, "Ioffe & Szegedy, ICML 2015"), "as the space builds it"
 )
+NORMALIZATIONS.add(
+    "ghost",
+    Layer(GhostSettings, "nas.layers.normalizations:ghost", "Hoffer et al., NIPS 2017"),
+    "batch statistics of parts of a batch; for large batches",
+)
+NORMALIZATIONS.add(
+    "group",
+    Layer(GroupSettings, "nas.layers.normalizations:group", "Wu & He, ECCV 2018"),
+    "statistics of groups of channels of one image; for small batches",
+)
+NORMALIZATIONS.add(
+    "batch-channel",
+    Layer(BatchChannelSettings, "nas.layers.normalizations:batch_channel", "Qiao et al., 2019"),
+    "batch, then group normalisation; for small batches, with standardized weights",
+)
 
 WEIGHTS: Final[Registry[Layer]] = Registry("weight parametrization", "nas.weights")
 WEIGHTS.add("plain", Layer(NoSettings, None), "trained as they are used")
+WEIGHTS.add(
+    "standardized",
+    Layer(StandardizedSettings, "nas.layers.weights_standardized:standardize", "Qiao et al., 2019"),
+    "filters of convolutions with mean 0 and deviation 1; before a normalisation",
+)
+WEIGHTS.add(
+    "compander",
+    Layer(
+        CompanderSettings,
+        "nas.layers.weights_compander:compand",
+        "Cakaj, Mehnert & Yang, IJCNN 2023",
+    ),
+    "a learnt a arctan(v / b): no large weights, fewer near 0",
+)
+WEIGHTS.add(
+    "statsq",
+    Layer(StatsQSettings, "nas.layers.weights_statsq:quantize", "Liu, Liu & Cheng, ICML 2023"),
+    "trained to be quantised: 2^bits values a row",
+)
 
 
 def exchange(
@@ -86,11 +127,17 @@ def exchange(
 
 
 def settle(network: nn.Module) -> None:
-    """Make parametrised weights plain ones, in place; what it computes stays the same."""
-    from torch import nn
+    """Put plain layers and weights back, in place; what the network computes stays the same."""
     from torch.nn.utils import parametrize
 
+    from nas.layers.replace import replace_modules
+
     for module in network.modules():
-        if isinstance(module, nn.Module) and parametrize.is_parametrized(module):
+        if parametrize.is_parametrized(module):
             for name in list(module.parametrizations):  # type: ignore[arg-type]
                 parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+    replace_modules(network, lambda m: hasattr(m, SETTLED), lambda m: getattr(m, SETTLED)())
+
+
+SETTLED: Final = "settled"
+"""Method of a layer that is for training only: gives the one that is kept."""

@@ -35,6 +35,16 @@ ADAPTATIONS: Final[Registry[Callable[..., None]]] = Registry("adaptation", "nas.
 An exported module holds their source, so they need torch and the standard library only, and are
 added by name and not by decorator.
 """
+ADAPTATIONS.add(
+    "group-normalization",
+    "nas.layers.normalizations:group_normalization",
+    "group in place of batch normalisations",
+)
+ADAPTATIONS.add(
+    "batch-channel-normalization",
+    "nas.layers.normalizations:batch_channel_normalization",
+    "batch-channel in place of batch normalisations",
+)
 
 ADAPTATIONS.add("cut", "nas.layers.cut:cut", "fewer channels in some layers")
 

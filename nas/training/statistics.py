@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 __all__ = ["unmoved_statistics"]
@@ -19,13 +19,17 @@ def unmoved_statistics(network: nn.Module) -> Iterator[None]:
     and with weights that are not the network's. Batches are normalised as they are in training.
     """
     found = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
-    before = [module.momentum for module in found]
+    before = [(module.momentum, _copy(module.num_batches_tracked)) for module in found]
     for module in found:
         module.momentum = 0.0
     try:
         yield
     finally:
-        for module, momentum in zip(found, before, strict=True):
+        for module, (momentum, counted) in zip(found, before, strict=True):
             module.momentum = momentum
-            if module.training and module.num_batches_tracked is not None:
-                module.num_batches_tracked.sub_(1)
+            if module.num_batches_tracked is not None and counted is not None:
+                module.num_batches_tracked.copy_(counted)
+
+
+def _copy(counted: Tensor | None) -> Tensor | None:
+    return None if counted is None else counted.clone()

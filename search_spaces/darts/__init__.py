@@ -1,1 +1,1 @@
-"""The cell space of DARTS and its variants S1 to S5."""
+"""The cell space of DARTS, its variants S1 to S5, and an extended one."""

@@ -2,7 +2,8 @@
 
 S1 to S4 are the restricted spaces of RobustDARTS (Zela et al., ICLR 2020, section 4); S1 has the
 two operations per edge that were strongest in a run of DARTS. S5 is the DARTS space without
-``none``, as DARTS-PT uses it.
+``none``, as DARTS-PT uses it. The extended space is ours: hypercomplex convolutions and attention
+beside the candidates of DARTS.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ ABBREVIATIONS = {
     "sep5": "sep_conv_5x5",
     "dil3": "dil_conv_3x3",
     "dil5": "dil_conv_5x5",
+    "phc2": "phc2_conv_3x3",
+    "phc4": "phc4_conv_3x3",
+    "soft": "soft_attention",
 }
 """Short name to name of every operation."""
 
@@ -37,6 +41,7 @@ _UNIFORM = {
     "darts-s3": "none skip sep3",
     "darts-s4": "noise sep3",
     "darts-s5": _REAL,
+    "darts-extended": f"none {_REAL} phc2 phc4 soft",
 }
 
 # One column per edge, in the order of rows: nodes ascending, then sources ascending.
@@ -56,7 +61,7 @@ def candidates(space: str, group: str) -> tuple[tuple[str, ...], ...]:
     """List the operations of each edge of a kind of cell, by row.
 
     Args:
-        space: ``darts`` or ``darts-s1`` to ``darts-s5``.
+        space: ``darts``, ``darts-s1`` to ``darts-s5`` or ``darts-extended``.
         group: ``normal`` or ``reduce``.
     """
     if space == "darts-s1":

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from search_spaces.costs import Cost, Size, conv, factorized_reduce, halve, linear
+from search_spaces.costs import (
+    Cost,
+    Size,
+    conv,
+    factorized_reduce,
+    halve,
+    hypercomplex,
+    linear,
+    soft_attention,
+)
 from search_spaces.darts.plan import CellPlan, is_large, plan_cells
 from search_spaces.edges import split_edge
 from search_spaces.scale import Skeleton
@@ -50,7 +59,11 @@ def _project(inputs: int, outputs: int, size: Size) -> Cost:
 def _operation(name: str, channels: int, stride: int, size: Size) -> Cost:
     if name == "skip_connect" and stride == 2:
         return factorized_reduce(channels, channels, size)
+    if name == "soft_attention":
+        return soft_attention(channels, size)
     kind, _, kernel = name.partition("_conv_")
+    if kind.startswith("phc"):
+        return hypercomplex(channels, channels, int(kernel[0]), size, int(kind[3:]))
     if kind not in ("sep", "dil") or not kernel:
         return Cost()
     depthwise = conv(channels, channels, int(kernel[0]), size, groups=channels, norm=False)
