@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.optimizers import PLAIN, build
+from nas.training.randomness import drawn_labels
 
 __all__ = ["Batch", "Problem", "parts"]
 
@@ -60,10 +61,7 @@ class Batch:
         self._optimizer.zero_grad()
         where = self._inputs if moved is None else (self._inputs + moved).clamp(*self._limits)
         logits = self._network(where)
-        labels = self._labels
-        if drawn:
-            shares = logits.detach().softmax(1)
-            labels = torch.multinomial(shares, 1, generator=self._chance).squeeze(1)
+        labels = drawn_labels(logits, self._chance) if drawn else self._labels
         loss = nn.functional.cross_entropy(logits, labels)
         if backward:
             loss.backward()  # type: ignore[no-untyped-call]

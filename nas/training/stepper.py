@@ -15,7 +15,13 @@ from nas.training.augment import Pipeline, mixup
 from nas.training.averaging import Average, OptimizersAverage
 from nas.training.device import autocast
 from nas.training.losses import Loss, Moment, Targets
-from nas.training.randomness import derive, generator, global_state, set_global_state
+from nas.training.randomness import (
+    derive,
+    drawn_labels,
+    generator,
+    global_state,
+    set_global_state,
+)
 from nas.training.recipe import TrainingRecipe
 from nas.training.schedules import rate
 from nas.training.statistics import count_anew, counted, unmoved_statistics
@@ -187,7 +193,9 @@ class Stepper:
         with autocast(self._device, recipe.precision), counting:
             if drawn:
                 outputs = self._network(inputs)
-                loss = self._minimised.of(outputs, [(self._drawn(outputs), 1.0)], self._moment())
+                logits = outputs if isinstance(outputs, Tensor) else outputs[0]
+                labels = drawn_labels(logits, self._chance)
+                loss = self._minimised.of(outputs, [(labels, 1.0)], self._moment())
             else:
                 loss = self._minimised(self._network, inputs, targets, self._moment())
         if backward:
@@ -213,12 +221,6 @@ class Stepper:
     def _moment(self) -> Moment:
         number = self._epoch * self.steps + self.step
         return Moment(number, self._horizon * self.steps, self.steps)
-
-    def _drawn(self, outputs: Tensor | tuple[Tensor, Tensor | None]) -> Tensor:
-        """Labels (batch,) drawn from what the network says."""
-        logits = outputs if isinstance(outputs, Tensor) else outputs[0]
-        shares = logits.detach().float().softmax(1)
-        return torch.multinomial(shares, 1, generator=self._chance).squeeze(1)
 
     def _count_anew(self, stream: Stream) -> None:
         """Make running statistics fit the weights: of the same images, seen alike, at every time."""
