@@ -75,5 +75,9 @@ class CandidateError(NasError):
     """One candidate failed (diverged, out of memory, too slow): recorded, never fatal."""
 
 
+class DivergenceError(CandidateError, FloatingPointError):
+    """A training loss is no number; nothing has moved since it was one."""
+
+
 class Interrupted(Exception):  # noqa: N818 - a request, not a mistake
     """Raised by a training loop that was asked to stop; its work is not recorded."""

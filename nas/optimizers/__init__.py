@@ -1,4 +1,4 @@
-"""Optimizers by name, with checked settings, and the sharpness steps they can be wrapped in.
+"""Optimizers by name, with checked settings, and the steps they can be wrapped in.
 
 Importing this package does not import torch: `OPTIMIZERS` and `STEPS` are lazy tables and `build`
 imports a member only when it is asked for one.
@@ -7,7 +7,8 @@ imports a member only when it is asked for one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Final
 
 from nas.core.config import Settings, build_settings
 from nas.core.errors import UnsupportedError
@@ -27,9 +28,14 @@ __all__ = [
     "SharpnessStep",
     "Traits",
     "build",
+    "check_package",
+    "check_schedule",
     "check_step",
     "settings_model",
 ]
+
+EXTRA: Final = "zoo"
+"""The extra of this package that has what some optimizers need."""
 
 OPTIMIZERS: Registry[Member] = Registry("optimizer", "nas.optimizers")
 
@@ -49,6 +55,11 @@ _TABLE = {
     "sophia-h": ("own:SOPHIA_H", "clipped steps by curvature, from the Hessian's diagonal"),
     "mezo": ("own:MEZO", "no gradients, for fine-tuning only"),
     "m-fac": ("own:MFAC", "natural gradient by the last gradients; as many copies as these"),
+    "schedule-free-adamw": ("extra:SCHEDULE_FREE_ADAMW", "AdamW without a horizon (extra zoo)"),
+    "schedule-free-sgd": ("extra:SCHEDULE_FREE_SGD", "SGD without a horizon (extra zoo)"),
+    "prodigy": ("extra:PRODIGY", "Adam that finds its own rate (extra zoo)"),
+    "soap": ("extra:SOAP", "Adam in the eigenbasis of Shampoo (extra zoo)"),
+    "ademamix": ("extra:ADEMAMIX", "AdamW with a second, slow momentum (extra zoo)"),
 }
 
 for _name, (_target, _summary) in _TABLE.items():
@@ -58,6 +69,45 @@ for _name, (_target, _summary) in _TABLE.items():
 def settings_model(name: str) -> type[OptimizerSettings]:
     """The frozen model of the settings of the optimizer `name`; imports no torch."""
     return OPTIMIZERS.get(name).settings
+
+
+def check_package(name: str) -> None:
+    """Say what to install for the optimizer `name`, if its package is missing; imports no torch.
+
+    Raises:
+        PluginError: The optimizer is unknown.
+        UnsupportedError: Its package is missing.
+    """
+    package = OPTIMIZERS.get(name).package
+    if package and find_spec(package) is None:
+        raise UnsupportedError(
+            f"{name} needs the package {package}, which is missing",
+            f"pip install 'nas-engine[{EXTRA}]'",
+        )
+
+
+def check_schedule(name: str, schedule: str, *, averaged: bool = False) -> None:
+    """Refuse a schedule, or an average of weights, that an optimizer does not go with.
+
+    Args:
+        name: The optimizer's.
+        schedule: Name of a schedule of learning rates.
+        averaged: Whether what is measured is a moving average of the weights.
+
+    Raises:
+        PluginError: The optimizer is unknown.
+        UnsupportedError: They do not go together.
+    """
+    traits = OPTIMIZERS.get(name).traits
+    if traits.schedules and schedule not in traits.schedules:
+        known = " or ".join(sorted(traits.schedules))
+        raise UnsupportedError(
+            f"{name} does not go with schedule {schedule!r}", f"set schedule to {known}"
+        )
+    if traits.averages and averaged:
+        raise UnsupportedError(
+            f"{name} averages weights itself", "leave ema_decay out, or use another optimizer"
+        )
 
 
 def check_step(name: str, step: str, settings: Mapping[str, Any]) -> Settings | None:
@@ -103,10 +153,15 @@ def build(
     Raises:
         PluginError: A name is unknown.
         ConfigError: A setting is unknown, of the wrong type or out of range, optimizer and step do
-            not go together, or there is no parameter.
+            not go together, a package is missing, or there is no parameter.
     """
+    from nas.optimizers.guard import guard
+
+    check_package(name)
     member = OPTIMIZERS.get(name)
     values = build_settings(member.settings, settings, f"{name} setting")
     around = check_step(name, step, step_settings or {})
-    made = member.create(params, values)
-    return made if around is None else STEPS.get(step).around(made, around)
+    made = guard(member.create(params, values), name)
+    if around is None:
+        return made
+    return guard(STEPS.get(step).around(made, around), f"{step}({name})")

@@ -30,7 +30,7 @@ class OptimizerSettings(Settings):
 Params: TypeAlias = Iterable[Any]
 """Parameters, or parameter groups as torch takes them."""
 Factory: TypeAlias = Callable[[Params, Any], "torch.optim.Optimizer"]
-Family: TypeAlias = Literal["sgd", "adamw"]
+Family: TypeAlias = Literal["sgd", "adamw", "free"]
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,17 @@ class Traits:
     Attributes:
         source: Where it was published.
         family: Whose learning rates its own go with: those of SGD with momentum, or of AdamW. With
-            the batch they grow linearly, or as its root.
+            the batch they grow linearly, or as its root. "free" ones are the same for all tasks
+            and batches.
         rate: Its learning rate over that of its family on the same task.
         rates: Least and largest learning rate worth trying.
         decays: Least and largest weight decay worth trying, as the optimizer means it.
         gradients: Forward and backward passes of a batch a step.
         copies: Memory beside weights and gradients, in copies of the weights.
-        excludes: Names of sharpness steps that it cannot be combined with.
+        excludes: Names of steps that it cannot be wrapped in.
+        schedules: Names of the schedules it goes with; empty for all.
+        averages: Whether it measures an average of the weights that it trains (see
+            `nas.optimizers.rule.TwoFaced`), and so goes with no other average of them.
         warning: Why it should not be drawn by a search unasked; empty if it may be.
     """
 
@@ -58,6 +62,8 @@ class Traits:
     gradients: float = 1.0
     copies: float = 0.0
     excludes: frozenset[str] = frozenset()
+    schedules: frozenset[str] = frozenset()
+    averages: bool = False
     warning: str = ""
 
 
@@ -70,11 +76,13 @@ class Member:
         factory: "module:function" of `(params, settings) -> torch.optim.Optimizer`, or the
             function itself. The text form keeps the settings readable without torch.
         traits: What is known of it.
+        package: The package to import for it that is an extra of this one; empty for none.
     """
 
     settings: type[OptimizerSettings]
     factory: Factory | str
     traits: Traits = field(default_factory=Traits)
+    package: str = ""
 
     def create(self, params: Params, settings: OptimizerSettings) -> torch.optim.Optimizer:
         """The optimizer over `params`."""

@@ -14,8 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nas.core.errors import ConfigError
-from nas.optimizers.rule import Rule, listed, tensors_of
+from nas.optimizers.rule import HALVES, Rule, listed
 from nas.optimizers.settings import MfacSettings
 
 
@@ -73,10 +72,6 @@ def mfac(params: Any, settings: MfacSettings) -> torch.optim.Optimizer:
         ConfigError: A parameter is of half precision, in which the differences are lost that a
             direction is made of.
     """
-    params = listed(params)
-    for tensor in tensors_of(params):
-        if tensor.element_size() < 4:
-            raise ConfigError(f"m-fac cannot optimize parameters of {tensor.dtype}", "float32")
     defaults = {
         "lr": settings.learning_rate,
         "window": settings.window,
@@ -84,4 +79,4 @@ def mfac(params: Any, settings: MfacSettings) -> torch.optim.Optimizer:
         "momentum": settings.momentum,
         "weight_decay": settings.weight_decay,
     }
-    return MFAC(params, defaults)
+    return MFAC(listed(params, without=HALVES), defaults)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nas.optimizers import settings
 from nas.optimizers.member import Member, Traits
 
-WRAPPERS = frozenset({"sam", "sam-k", "looksam"})
+WRAPPERS = frozenset({"sam", "sam-k", "looksam", "conadv"})
 
 LION = Member(
     settings.LionSettings,

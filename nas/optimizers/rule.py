@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Final, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -24,12 +23,32 @@ class Closure(Protocol):
       gradients are enabled.
     - `closure(drawn=True)`: gradients of the loss to labels that are drawn from what the network
       says, instead of the batch's own.
+    - `closure(inputs=True)`: the gradient of the loss in the inputs, a tensor of their shape in
+      units of pixels from 0 to 1. Weights get no gradient.
+    - `closure(moved=way)`: loss and gradients at inputs that are moved by `way`, a tensor of their
+      shape in the same units; pixels that would leave 0 to 1 stay at that end.
 
     Its attribute `examples`, which few need, is the number of examples in the batch.
     """
 
     def __call__(self) -> Any:
         """Loss and gradients."""
+        ...
+
+
+@runtime_checkable
+class TwoFaced(Protocol):
+    """An optimizer that trains at other weights than those that it is for.
+
+    Trainers have it show the others while they measure, and at the end.
+    """
+
+    def eval(self) -> Any:
+        """Give the network the weights to measure and to keep."""
+        ...
+
+    def train(self) -> Any:
+        """Give it those again at which gradients are wanted."""
         ...
 
 
@@ -55,17 +74,26 @@ def tensors_of(groups: Iterable[Any]) -> list[Any]:
     return found
 
 
-def listed(params: Iterable[Any]) -> list[Any]:
+HALVES: Final = frozenset({torch.float16, torch.bfloat16})
+
+
+def listed(params: Iterable[Any], without: frozenset[torch.dtype] = frozenset()) -> list[Any]:
     """As `grouped`, of what our rules are for.
+
+    Args:
+        params: Parameters or groups.
+        without: Types in which a rule loses what it is about.
 
     Raises:
         ConfigError: There is no parameter, or one that none of our rules is for.
     """
     groups = grouped(params)
     for tensor in tensors_of(groups):
-        if not isinstance(tensor, Tensor) or not tensor.is_floating_point() or tensor.is_sparse:
+        real = isinstance(tensor, Tensor) and tensor.is_floating_point() and not tensor.is_sparse
+        if not real or tensor.dtype in without:
             kind = getattr(tensor, "dtype", type(tensor).__name__)
-            raise ConfigError(f"a parameter of {kind} cannot be optimized", "real and dense ones")
+            fix = "float32" if real else "real and dense ones"
+            raise ConfigError(f"a parameter of {kind} cannot be optimized by this rule", fix)
     return groups
 
 
@@ -84,20 +112,12 @@ def evaluated(closure: Closure | None) -> Any:
 
     Raises:
         ConfigError: There is no closure.
-        FloatingPointError: The loss is no number (looked at on CPUs only: elsewhere the host would
-            wait for the device).
     """
     with torch.enable_grad():
-        loss = _there(closure)()
-    if loss is None or (isinstance(loss, Tensor) and loss.device.type != "cpu"):
-        return loss
-    value = float(torch.as_tensor(loss).detach())
-    if not math.isfinite(value):
-        raise FloatingPointError(f"the loss is {value}")
-    return loss
+        return _there(closure)()
 
 
-def asked(closure: Closure | None, **wish: bool) -> Any:
+def asked(closure: Closure | None, **wish: Any) -> Any:
     """What a closure gives for a wish; see `Closure`. Gradients are as the caller has them.
 
     Raises:
@@ -178,7 +198,6 @@ class Rule(torch.optim.Optimizer):
 
         Raises:
             ConfigError: A gradient is sparse. Nothing has moved then.
-            FloatingPointError: The loss is no number. Nothing has moved then.
         """
         loss = None if closure is None else evaluated(closure)
         groups = [(group, dense(group["params"])) for group in self.param_groups]

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 
-from nas.core.errors import ConfigError
+from nas.optimizers.around import Around
 from nas.optimizers.rule import Closure, dense, evaluated
 from nas.optimizers.sharpness import EveryKSettings, LookSamSettings, SamSettings
 
-TINY = 1e-12
+TINY: Final = 1e-12
 """Added to the gradient's length."""
 
+NUMBERS: Final = frozenset({"cpu"})
+"""Devices whose numbers can be looked at without waiting."""
 
-class Sam(torch.optim.Optimizer):
+
+class Sam(Around):
     """SAM around an optimizer, every step or every k-th (Foret et al., ICLR 2021, algorithm 1).
 
-    Groups and their rates are the optimizer's own. What is uphill is the gradient of all weights
-    together; the weights come back to the bit before the optimizer steps, also if the second
-    gradient fails.
+    What is uphill is the gradient of all weights together; the weights come back to the bit before
+    the optimizer steps, also if the second gradient fails.
 
     Args:
         base: Steps with the gradient found.
@@ -43,11 +45,8 @@ class Sam(torch.optim.Optimizer):
         k: int = 1,
         alpha: float = 0.0,
     ) -> None:
-        self.base = base
+        super().__init__(base)
         self._rho, self._adaptive, self._k, self._alpha = rho, adaptive, k, alpha
-        super().__init__(base.param_groups, dict(base.defaults))
-        self.param_groups = base.param_groups
-        self.taken = 0
 
     @torch.no_grad()
     def step(self, closure: Closure | None = None) -> Any:
@@ -55,7 +54,6 @@ class Sam(torch.optim.Optimizer):
 
         Raises:
             ConfigError: There is no closure, or a gradient is sparse.
-            FloatingPointError: The loss is no number. The weights are as they were then.
         """
         loss = evaluated(closure)
         weights = dense(p for group in self.param_groups for p in group["params"])
@@ -84,7 +82,7 @@ class Sam(torch.optim.Optimizer):
             scaled, ways = gradients, gradients
         factor = self._rho / (length(scaled) + TINY)
         before = [w.clone() for w in weights]
-        if factor.device.type == "cpu":  # nobody waits, and nothing is allocated
+        if factor.device.type in NUMBERS:  # nobody waits, and nothing is allocated
             torch._foreach_add_(weights, ways, alpha=float(factor))
         else:
             torch._foreach_add_(weights, torch._foreach_mul(ways, factor))
@@ -108,33 +106,6 @@ class Sam(torch.optim.Optimizer):
         parts = [part for part in kept if part is not None]
         factor = self._alpha * length(plain) / (length(parts) + TINY)
         torch._foreach_add_(plain, torch._foreach_mul(parts, factor))
-
-    # -- its state and the base's are one -----------------------------------------------------
-
-    def state_dict(self) -> dict[str, Any]:
-        """State of both; holds tensors and plain data only."""
-        own = super().state_dict()
-        return {
-            "taken": self.taken,
-            "state": own["state"],
-            "param_groups": own["param_groups"],
-            "base": self.base.state_dict(),
-        }
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Become what gave `state_dict`.
-
-        Raises:
-            ConfigError: It is of another optimizer.
-        """
-        if not {"taken", "base"} <= state_dict.keys():
-            raise ConfigError("the state is of an optimizer without a sharpness step", "begin anew")
-        super().load_state_dict(
-            {"state": state_dict["state"], "param_groups": state_dict["param_groups"]}
-        )
-        self.base.load_state_dict(state_dict["base"])
-        self.param_groups = self.base.param_groups
-        self.taken = int(state_dict["taken"])
 
 
 def length(tensors: list[Tensor]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Steps around an optimizer that look at how sharp the loss is; torch-free table of them.
+"""Steps around an optimizer that look at the loss nearby; torch-free table of them.
 
 A step is chosen beside the optimizer:
 
@@ -60,6 +60,18 @@ class LookSamSettings(EveryKSettings):
     alpha: float = Field(default=0.2, ge=0)
 
 
+class ConAdvSettings(Settings):
+    """Concurrent adversarial learning.
+
+    Attributes:
+        epsilon: How far each pixel moves, in units of pixels from 0 to 1.
+        tau: How many steps old the weights are that say which way.
+    """
+
+    epsilon: float = Field(default=0.03, gt=0, le=1)
+    tau: int = Field(default=1, ge=1, le=16)
+
+
 @dataclass(frozen=True)
 class SharpnessStep:
     """A row of the table of steps.
@@ -117,4 +129,15 @@ STEPS.add(
         copies=2.0,
     ),
     "SAM every k-th step, what it turned by is used between",
+)
+STEPS.add(
+    "conadv",
+    SharpnessStep(
+        ConAdvSettings,
+        "nas.optimizers.conadv:conadv",
+        "Liu et al., ICLR 2022",
+        lambda settings: 2 + 2 / 3,
+        copies=2.0,
+    ),
+    "images and, beside them, ones moved uphill; one set of batch normalisations for both",
 )

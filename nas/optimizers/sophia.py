@@ -32,7 +32,6 @@ class Sophia(Counting, Rule):
 
         Raises:
             ConfigError: There is no closure that can do so, or a gradient is sparse.
-            FloatingPointError: The loss is no number.
         """
         if self.taken % self.param_groups[0]["k"] == 0:
             weights = [p for group in self.param_groups for p in group["params"] if p.requires_grad]

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from nas.optimizers.rule import grouped, tensors_of
+from nas.optimizers.rule import grouped, listed, tensors_of
 from nas.optimizers.standard import (
     AdafactorSettings,
     AdamSettings,
@@ -72,7 +72,7 @@ def rmsprop(params: Iterable[Any], settings: RmspropSettings) -> torch.optim.Opt
 def adafactor(params: Iterable[Any], settings: AdafactorSettings) -> torch.optim.Optimizer:
     """Adafactor, its rate relative to the size of each weight."""
     return torch.optim.Adafactor(
-        grouped(params),
+        listed(params),
         lr=settings.learning_rate,
         beta2_decay=settings.beta2_decay,
         d=settings.clip,

@@ -4,6 +4,7 @@ from nas.testing.optimizers import check_optimizer
 
 def test_my_optimizer():
 check_optimizer("mine")
+check_optimizer("sam(mine)")
 """
 
 from __future__ import annotations
@@ -13,129 +14,151 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from nas.optimizers import OPTIMIZERS, build, settings_model
+from nas.core.errors import ConfigError
+from nas.optimizers import OPTIMIZERS, STEPS, build, settings_model
+from nas.testing.closures import Problem, parts
+from nas.testing.refusals import REFUSALS, require
 
 __all__ = ["CHECKS", "check_optimizer"]
 
-STEPS: Final = 6
+FEW: Final = 6
+"""Steps of a check that takes some."""
 
 
-def check_optimizer(name: str) -> None:
+def check_optimizer(title: str) -> None:
     """Check a registered optimizer.
 
     Args:
-        name: Its name.
+        title: Its name, or that of one in a step: "sam(sgd)".
 
     Raises:
         AssertionError: It breaks a promise.
     """
     for check in CHECKS.values():
-        check(name)
+        check(title)
 
 
-def _require(condition: object, what: str) -> None:
-    if not condition:
-        raise AssertionError(what)
-
-
-class _Problem:
-    """A small classifier, its batches, and an optimizer that is given the closure trainers give."""
-
-    def __init__(self, name: str, **settings: Any) -> None:
-        torch.manual_seed(0)
-        self.network = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 3))
-        self.inputs = torch.randn(STEPS, 8, 3)
-        self.optimizer = build(name, self.network.parameters(), **settings)
-        self.calls = 0
-
-    def loss(self, number: int, drawn: bool = False) -> Tensor:
-        """Of a batch, to its labels or to drawn ones."""
-        inputs = self.inputs[number]
-        logits = self.network(inputs)
-        labels = inputs.argmax(1)
-        if drawn:
-            chance = torch.Generator().manual_seed(number)
-            labels = torch.multinomial(logits.detach().softmax(1), 1, generator=chance).squeeze(1)
-        return nn.functional.cross_entropy(logits, labels)
-
-    def step(self, number: int) -> Any:
-        """One step; what the optimizer gave back."""
-        return self.optimizer.step(_Batch(self, number))  # type: ignore[arg-type]
-
-    def weights(self) -> list[Tensor]:
-        """As they are now."""
-        return [parameter.detach().clone() for parameter in self.network.parameters()]
-
-
-class _Batch:
-    """The closure, see `nas.optimizers.rule.Closure`."""
-
-    def __init__(self, problem: _Problem, number: int) -> None:
-        self._problem, self._number = problem, number
-        self.examples = len(problem.inputs[number])
-
-    def __call__(self, *, backward: bool = True, drawn: bool = False) -> Tensor:
-        problem = self._problem
-        problem.calls += 1
-        problem.optimizer.zero_grad()
-        loss = problem.loss(self._number, drawn)
-        if backward:
-            loss.backward()  # type: ignore[no-untyped-call]
-        return loss
-
-
-def declares_itself(name: str) -> None:
+def declares_itself(title: str) -> None:
     """Settings with a schema, a summary, and defaults that can be built."""
+    name, step = parts(title)
     schema = settings_model(name).model_json_schema()
     missing = {"learning_rate", "weight_decay"} - set(schema["properties"])
-    _require(not missing, f"{name} has no setting {sorted(missing)}")
-    _require(OPTIMIZERS.summary(name), f"{name} has no summary")
-    _require(isinstance(_Problem(name).optimizer, torch.optim.Optimizer), f"{name} is no optimizer")
+    require(not missing, f"{name} has no setting {sorted(missing)}")
+    require(OPTIMIZERS.summary(name), f"{name} has no summary")
+    if step in STEPS:
+        require(STEPS.summary(step), f"{step} has no summary")
+    require(isinstance(Problem(title).optimizer, torch.optim.Optimizer), f"{title} is no optimizer")
 
 
-def gives_the_loss_where_it_was(name: str) -> None:
+def gives_the_loss_where_it_was(title: str) -> None:
     """`step(closure)` calls the closure and returns the loss before the step, or all but that."""
-    problem = _Problem(name)
-    before = float(problem.loss(0).detach())
-    given = problem.step(0)
-    _require(problem.calls >= 1, f"{name} asks for no loss")
+    problem = Problem(title)
+    batch = problem.batch(0)
+    before = float(batch().detach())
+    asked = batch.passes
+    given = problem.optimizer.step(batch)  # type: ignore[arg-type]
+    require(batch.passes > asked, f"{title} asks for no loss")
     loss = None if given is None else float(torch.as_tensor(given).detach())
     near = loss is not None and abs(loss - before) <= 1e-3 * before
-    _require(near, f"{name} returns {loss}, not {before}")
+    require(near, f"{title} returns {loss}, not {before}")
 
 
-def moves_the_weights(name: str) -> None:
-    """All of them, by finite amounts, and not further for a smaller rate."""
+def moves_the_weights(title: str) -> None:
+    """All of them within two steps, by finite amounts, and not further for a smaller rate."""
     moved = []
-    for rate in (1e-3, 1e-5):
-        problem = _Problem(name, learning_rate=rate)
+    low, high = OPTIMIZERS.get(parts(title)[0]).traits.rates
+    for rate in (high, low):
+        problem = Problem(title, learning_rate=rate, dtype=torch.float64)
         before = problem.weights()
         problem.step(0)
+        problem.step(1)
         changes = [(a - b).abs() for a, b in zip(problem.weights(), before, strict=True)]
-        _require(all(bool(torch.isfinite(c).all()) for c in changes), f"{name} gives no number")
-        _require(all(float(c.sum()) > 0 for c in changes), f"{name} leaves weights as they are")
+        require(all(bool(torch.isfinite(c).all()) for c in changes), f"{title} gives no number")
+        require(all(float(c.sum()) > 0 for c in changes), f"{title} leaves weights as they are")
         moved.append(sum(float(c.sum()) for c in changes))
-    _require(moved[1] < moved[0], f"{name} takes no smaller steps at a smaller rate")
+    require(moved[1] < moved[0], f"{title} takes no smaller steps at a smaller rate")
 
 
-def goes_on_exactly_from_its_state(name: str) -> None:
+def goes_on_exactly_from_its_state(title: str) -> None:
     """Through a file that holds no code, as training that is killed and resumed does."""
-    straight, first, second = (_Problem(name) for _ in range(3))
-    for number in range(STEPS):
+    straight, first, second = (Problem(title) for _ in range(3))
+    for number in range(FEW):
         straight.step(number)
-    for number in range(STEPS // 2):
+    for number in range(FEW // 2):
         first.step(number)
     file = io.BytesIO()
     torch.save(first.optimizer.state_dict(), file)
     file.seek(0)
     second.network.load_state_dict(first.network.state_dict())
     second.optimizer.load_state_dict(torch.load(file, weights_only=True))
-    for number in range(STEPS // 2, STEPS):
+    for number in range(FEW // 2, FEW):
         second.step(number)
     for a, b in zip(straight.weights(), second.weights(), strict=True):
-        _require(torch.equal(a, b), f"{name} goes on otherwise from its state")
+        require(torch.equal(a, b), f"{title} goes on otherwise from its state")
+
+
+def takes_groups_and_odd_parameters(title: str) -> None:
+    """Numbers, kernels in any order of memory, weights that are frozen or get no gradient.
+
+    A group whose rate is 0 stays where it is; an optimizer with one rate for all says so.
+    """
+    chance = torch.Generator().manual_seed(0)
+
+    def weight(*shape: int) -> nn.Parameter:
+        return nn.Parameter(torch.randn(shape, generator=chance, dtype=torch.float64))
+
+    number, vector, matrix, idle = weight(), weight(3), weight(4, 3), weight(2)
+    kernel = nn.Parameter(weight(2, 3, 2, 2).detach().to(memory_format=torch.channels_last))
+    still = weight(3, 3)
+    frozen = nn.Parameter(torch.ones(2, dtype=torch.float64), requires_grad=False)
+    moving = [number, vector, matrix, kernel]
+
+    class Quartic:
+        """Half the sum of all squares, and of what the inputs do; knows every wish."""
+
+        examples = 4
+
+        def __call__(
+            self,
+            *,
+            backward: bool = True,
+            drawn: bool = False,
+            inputs: bool = False,
+            moved: Any = None,
+        ) -> Any:
+            if inputs:
+                return torch.ones(4)
+            for tensor in (*moving, still):
+                tensor.grad = None
+            loss = 0.5 * sum((w.square() ** 2).sum() for w in (*moving, still))
+            if backward:
+                loss.backward()
+            return loss
+
+    name, step = parts(title)
+    blind = OPTIMIZERS.get(name).traits.gradients < 1
+    groups = [{"params": [*moving, idle, frozen], "lr": 1e-2}, {"params": [still], "lr": 0.0}]
+    try:
+        optimizer = build(name, groups, step=step, learning_rate=1e-2)
+    except ConfigError:
+        groups = [{"params": [*moving, idle, frozen]}]
+        optimizer = build(name, groups, step=step)
+    before = {w: w.detach().clone() for w in (*moving, idle, still, frozen)}
+    for _ in range(2):
+        optimizer.step(Quartic())  # type: ignore[arg-type]
+    for tensor, was in before.items():
+        shape = list(tensor.shape)
+        require(torch.isfinite(tensor).all(), f"{title} gives no number for a weight {shape}")
+        # One that takes no gradients goes to and fro along all weights.
+        same = torch.equal(tensor.detach(), was) or (blind and torch.allclose(tensor, was))
+        if any(tensor is other for other in moving):
+            require(not same, f"{title} leaves a weight {shape} as it is")
+        elif tensor is not idle or not blind:
+            require(same, f"{title} moves a weight {shape} that has no gradient or a rate of 0")
+    kept = kernel.is_contiguous(memory_format=torch.channels_last)
+    require(kept, f"{title} lays a kernel out anew")
 
 
 CHECKS: Final[Mapping[str, Callable[[str], None]]] = {
@@ -145,6 +168,8 @@ CHECKS: Final[Mapping[str, Callable[[str], None]]] = {
         gives_the_loss_where_it_was,
         moves_the_weights,
         goes_on_exactly_from_its_state,
+        takes_groups_and_odd_parameters,
+        *REFUSALS,
     )
 }
-"""All of them, each a function of a registered name that raises AssertionError."""
+"""All of them, each a function of a title that raises AssertionError."""

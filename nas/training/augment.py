@@ -75,6 +75,20 @@ class Pipeline:
         inputs = images.to(torch.float32, memory_format=self._format)
         return inputs.add_(self._shift).mul_(self._scale)
 
+    def moved(self, inputs: Tensor, way: Tensor) -> Tensor:
+        """Inputs whose pixels are moved, and stay at black or white where they would go beyond.
+
+        Args:
+            inputs: What `train` or `plain` gave.
+            way: How far, of the same shape, in units of pixels from 0 to 1.
+        """
+        black, white = self._shift * self._scale, (255 + self._shift) * self._scale
+        return torch.clamp(inputs + way * (255 * self._scale), black, white)
+
+    def in_pixels(self, gradient: Tensor) -> Tensor:
+        """A gradient in inputs as one in pixels from 0 to 1."""
+        return gradient * (255 * self._scale)
+
 
 def shift_and_flip(images: Tensor, padding: int, flip: bool, generator: torch.Generator) -> Tensor:
     """Random crops of the zero-padded images, half of them mirrored if `flip`.

@@ -1,12 +1,32 @@
-"""A moving average of a network's weights."""
+"""Weights that are measured and kept in place of those that are trained: averages of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+
+from nas.optimizers.rule import TwoFaced
+
+__all__ = ["Average", "OptimizersAverage"]
+
+
+@contextmanager
+def _put_back(live: Sequence[Tensor]) -> Iterator[None]:
+    """Tensors are afterwards as they were."""
+    own = [tensor.detach().clone() for tensor in live]
+    try:
+        yield
+    finally:
+        _write(live, own)
+
+
+@torch.no_grad()
+def _write(live: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    for tensor, value in zip(live, values, strict=True):
+        tensor.copy_(value)
 
 
 class Average:
@@ -48,16 +68,13 @@ class Average:
     @contextmanager
     def applied(self) -> Iterator[None]:
         """The network has the averaged weights for a while."""
-        own = [tensor.detach().clone() for tensor in self._live]
-        self.apply()
-        try:
+        with _put_back(self._live):
+            self.apply()
             yield
-        finally:
-            self._write(own)
 
     def apply(self) -> None:
         """Give the network the averaged weights for good."""
-        self._write(self._kept)
+        _write(self._live, self._kept)
 
     def state(self) -> list[Tensor]:
         """The averages, for a checkpoint."""
@@ -68,7 +85,45 @@ class Average:
         for mine, theirs in zip(self._kept, kept, strict=True):
             mine.copy_(theirs)
 
-    @torch.no_grad()
-    def _write(self, values: Sequence[Tensor]) -> None:
-        for tensor, value in zip(self._live, values, strict=True):
-            tensor.copy_(value)
+
+class OptimizersAverage:
+    """The average that an optimizer keeps of the weights, with what `Average` has.
+
+    Its state is the optimizer's.
+
+    Args:
+        network: Its network.
+        optimizer: Has both.
+        count_anew: Makes running statistics of batch normalisation fit the weights there are: those
+            counted in training are of the weights that are trained.
+    """
+
+    def __init__(
+        self, network: nn.Module, optimizer: TwoFaced, count_anew: Callable[[], None]
+    ) -> None:
+        self._live = [*network.parameters(), *network.buffers()]
+        self._optimizer, self._count_anew = optimizer, count_anew
+
+    def update(self, step: int) -> None:
+        """The optimizer has done so."""
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """The network has the averaged weights for a while, and then its own to the bit."""
+        with _put_back(self._live):
+            self.apply()
+            try:
+                yield
+            finally:
+                self._optimizer.train()
+
+    def apply(self) -> None:
+        """Give the network the averaged weights for good."""
+        self._optimizer.eval()
+        self._count_anew()
+
+    def state(self) -> None:
+        """None beside the optimizer's."""
+
+    def load_state(self, kept: None) -> None:
+        """Nothing to do."""

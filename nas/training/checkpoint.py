@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from nas.training.files import load_state, save_state
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 
 
 class Checkpoints:

@@ -13,7 +13,7 @@ import torch
 
 from nas.core.seeds import derive
 
-__all__ = ["derive", "generator", "global_state", "seeded", "set_global_state"]
+__all__ = ["derive", "drawn_labels", "generator", "global_state", "seeded", "set_global_state"]
 
 
 def generator(seed: int, *parts: str | int, device: torch.device | str = "cpu") -> torch.Generator:
@@ -32,6 +32,19 @@ def seeded(seed: int, *parts: str | int, device: torch.device | str = "cpu") -> 
     with torch.random.fork_rng(devices=_accelerators(device)):
         torch.manual_seed(derive(seed, *parts))
         yield
+
+
+def drawn_labels(logits: torch.Tensor, chance: torch.Generator | None) -> torch.Tensor:
+    """Labels (batch,) drawn from what a network says; no host sync.
+
+    They are those of `torch.multinomial`, which on a GPU looks at its arguments and waits.
+
+    Args:
+        logits: (batch, classes).
+        chance: On their device; None for torch's own.
+    """
+    shares = logits.detach().float().softmax(1)
+    return (shares / torch.empty_like(shares).exponential_(generator=chance)).argmax(1)
 
 
 def global_state(device: torch.device | str) -> list[torch.Tensor]:

@@ -11,7 +11,14 @@ from nas.core.architecture import Recipe
 from nas.core.config import Settings, build_settings
 from nas.core.registry import Registry
 from nas.layers import NORMALIZATIONS, WEIGHTS
-from nas.optimizers import OPTIMIZERS, PLAIN, check_step, settings_model
+from nas.optimizers import (
+    OPTIMIZERS,
+    PLAIN,
+    check_package,
+    check_schedule,
+    check_step,
+    settings_model,
+)
 from nas.training.pruning import HessoSettings, check_shares
 from nas.training.reweighting import REWEIGHTINGS
 from nas.training.schedules import SCHEDULES
@@ -42,7 +49,8 @@ class TrainingRecipe(Settings):
         step_settings: Its settings, e.g. `{"rho": 0.05}`.
         learning_rate: Step size at its highest.
         reference_batch: Batch size that `learning_rate` is meant for: with another one it grows
-            linearly (optimizers like SGD) or as the root (like AdamW). None for the batch at hand.
+            linearly (optimizers like SGD) or as the root (like AdamW), or stays (those that find
+            their own). None for the batch at hand.
         weight_decay: As the optimizer means it.
         schedule: A member of `nas.training.schedules.SCHEDULES`.
         schedule_settings: Its settings.
@@ -135,6 +143,9 @@ class TrainingRecipe(Settings):
         optimizer = settings_model(self.optimizer)
         build_settings(optimizer, self.all_optimizer_settings(), f"{self.optimizer} setting")
         check_step(self.optimizer, self.step, self.step_settings)
+        averaged = self.ema_decay is not None
+        check_schedule(self.optimizer, self.schedule, averaged=averaged)
+        check_package(self.optimizer)
         for kind, table in TABLES.items():
             name, given = getattr(self, kind), getattr(self, f"{kind}_settings")
             build_settings(table.get(name).settings, given, f"{name} setting")
@@ -144,10 +155,12 @@ class TrainingRecipe(Settings):
     def all_optimizer_settings(self) -> dict[str, Any]:
         """What `nas.optimizers.build` takes."""
         share = 1.0 if self.reference_batch is None else self.batch_size / self.reference_batch
-        linear = OPTIMIZERS.get(self.optimizer).traits.family == "sgd"
+        power = {"sgd": 1.0, "adamw": 0.5, "free": 0.0}[
+            OPTIMIZERS.get(self.optimizer).traits.family
+        ]
         return {
             **self.optimizer_settings,
-            "learning_rate": self.learning_rate * (share if linear else share**0.5),
+            "learning_rate": self.learning_rate * share**power,
             "weight_decay": self.weight_decay,
         }
 

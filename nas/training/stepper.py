@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from nas.optimizers import build
+from nas.optimizers.rule import TwoFaced
 from nas.training.augment import Pipeline, mixup
-from nas.training.averaging import Average
+from nas.training.averaging import Average, OptimizersAverage
 from nas.training.device import autocast
 from nas.training.hesso import removing
 from nas.training.losses import Loss, Moment, Targets
 from nas.training.pruning import parts, rate_of_parts
-from nas.training.randomness import derive, global_state, set_global_state
+from nas.training.randomness import (
+    derive,
+    drawn_labels,
+    generator,
+    global_state,
+    set_global_state,
+)
 from nas.training.recipe import TrainingRecipe
-from nas.training.statistics import unmoved_statistics
+from nas.training.statistics import count_anew, counted, unmoved_statistics
 from nas.training.stream import Placed, Stream
 
 
@@ -27,25 +33,33 @@ class Batch:
     """The closure of a step, see `nas.optimizers.rule.Closure`.
 
     Args:
-        gradients: Does the work.
+        stepper: Does the work.
         inputs: Of the network.
         targets: Labels with weights.
         examples: How many there are.
     """
 
-    def __init__(
-        self, gradients: Callable[..., Tensor], inputs: Tensor, targets: Targets, examples: int
-    ) -> None:
+    def __init__(self, stepper: Stepper, inputs: Tensor, targets: Targets, examples: int) -> None:
         self.examples = examples
-        self._gradients, self._inputs, self._targets = gradients, inputs, targets
-        self._calls = 0
+        self._stepper, self._inputs, self._targets = stepper, inputs, targets
+        self._counted = False
 
-    def __call__(self, *, backward: bool = True, drawn: bool = False) -> Tensor:
-        """Loss and gradients; running statistics count the batch at the first call only."""
-        self._calls += 1
-        first = self._calls == 1
-        return self._gradients(
-            self._inputs, self._targets, first=first, backward=backward, drawn=drawn
+    def __call__(
+        self,
+        *,
+        backward: bool = True,
+        drawn: bool = False,
+        inputs: bool = False,
+        moved: Tensor | None = None,
+    ) -> Tensor:
+        """Loss and gradients; running statistics count the batch at the first call as it is only."""
+        if inputs:
+            return self._stepper.direction(self._inputs, self._targets)
+        where = self._inputs if moved is None else self._stepper.moved(self._inputs, moved)
+        first = moved is None and not self._counted
+        self._counted |= first
+        return self._stepper.gradients(
+            where, self._targets, first=first, backward=backward, drawn=drawn
         )
 
 
@@ -54,6 +68,13 @@ def _cost(backward: bool) -> float:
     if backward:
         return 1.0
     return 2.0 if torch.is_grad_enabled() else 1 / 3
+
+
+LOOKS: Final = 50
+"""Batches, at most, that running statistics are counted anew on."""
+
+TO_INPUTS: Final = 2 / 3
+"""Cost of a gradient in the inputs alone: forward, and the half of backward that leads there."""
 
 
 class Stepper:
@@ -71,7 +92,8 @@ class Stepper:
         steps: Of an epoch.
         step: The next one, within the epoch.
         gradient_evaluations: Forward and backward passes so far; a forward pass alone is a third.
-        average: The moving average of the weights, if the recipe has one.
+        looked_at: Images that went forward beside them, to count statistics anew.
+        average: The average of the weights that is measured and kept, if there is one.
         hesso: What removes channels, if the recipe wants that.
 
     Raises:
@@ -109,8 +131,16 @@ class Stepper:
         )
         self._minimised = Loss(recipe)
         self._base = [group["lr"] for group in self._optimizer.param_groups]
-        self.average = None if recipe.ema_decay is None else Average(network, recipe.ema_decay)
-        self.hesso = removing(network, placed.shape, recipe, ends, self.average)
+        self.average: Average | OptimizersAverage | None = None
+        if isinstance(self._optimizer, TwoFaced):
+            looks = Stream(placed, recipe.batch_size, seed, "statistics")
+            self.average = OptimizersAverage(
+                network, self._optimizer, lambda: self._count_anew(looks)
+            )
+        elif recipe.ema_decay is not None:
+            self.average = Average(network, recipe.ema_decay)
+        moving = self.average if isinstance(self.average, Average) else None
+        self.hesso = removing(network, placed.shape, recipe, ends, moving)
         self._chance = torch.Generator(placed.device)
         self._shares: list[float] = []
         self._loss = torch.zeros((), device=placed.device)
@@ -118,6 +148,7 @@ class Stepper:
         self._epoch = 0
         self.step = 0
         self.gradient_evaluations = 0.0
+        self.looked_at = 0
 
     def begin_epoch(self, epoch: int) -> None:
         """Make ready for the (remaining) steps of an epoch."""
@@ -145,7 +176,7 @@ class Stepper:
         factor = self._rate(number)
         for group, base in zip(self._optimizer.param_groups, self._base, strict=True):
             group["lr"] = base * factor
-        batch = Batch(self._gradients, inputs, targets, len(labels))
+        batch = Batch(self, inputs, targets, len(labels))
         loss = cast("Tensor", self._optimizer.step(batch))  # type: ignore[arg-type]
         self._loss += loss.detach() * len(labels)
         self._seen += len(labels)
@@ -155,17 +186,27 @@ class Stepper:
             self.hesso.shrink(number)
         self.step += 1
 
-    def _gradients(
+    def gradients(
         self, inputs: Tensor, targets: Targets, *, first: bool, backward: bool, drawn: bool
     ) -> Tensor:
-        """The loss of a batch, and where asked for the gradients, at the weights as they are."""
+        """The loss of a batch, and where asked for the gradients, at the weights as they are.
+
+        Args:
+            inputs: Of the network.
+            targets: Labels with weights.
+            first: Whether running statistics count the batch.
+            backward: Whether gradients are wanted.
+            drawn: Whether labels are to be drawn from what the network says.
+        """
         recipe = self._recipe
         self._optimizer.zero_grad(set_to_none=True)
         counting = nullcontext() if first else unmoved_statistics(self._network)
         with autocast(self._device, recipe.precision), counting:
             if drawn:
                 outputs = self._network(inputs)
-                loss = self._minimised.of(outputs, [(self._drawn(outputs), 1.0)], self._moment())
+                logits = outputs if isinstance(outputs, Tensor) else outputs[0]
+                labels = drawn_labels(logits, self._chance)
+                loss = self._minimised.of(outputs, [(labels, 1.0)], self._moment())
             else:
                 loss = self._minimised(self._network, inputs, targets, self._moment())
         if backward:
@@ -179,15 +220,37 @@ class Stepper:
         self.gradient_evaluations += _cost(backward)
         return loss
 
+    def direction(self, inputs: Tensor, targets: Targets) -> Tensor:
+        """The gradient of a batch's loss in its inputs, in pixels from 0 to 1."""
+        inputs = inputs.detach().requires_grad_()
+        with autocast(self._device, self._recipe.precision), unmoved_statistics(self._network):
+            loss = self._minimised(self._network, inputs, targets, self._moment())
+        (found,) = torch.autograd.grad(loss, [inputs])
+        self.gradient_evaluations += TO_INPUTS
+        return self._pipeline.in_pixels(found)
+
+    def moved(self, inputs: Tensor, way: Tensor) -> Tensor:
+        """Inputs moved by so many pixels from 0 to 1."""
+        return self._pipeline.moved(inputs, way)
+
     def _moment(self) -> Moment:
         number = self._epoch * self.steps + self.step
         return Moment(number, self._horizon * self.steps, self.steps)
 
-    def _drawn(self, outputs: Tensor | tuple[Tensor, Tensor | None]) -> Tensor:
-        """Labels (batch,) drawn from what the network says."""
-        logits = outputs if isinstance(outputs, Tensor) else outputs[0]
-        shares = logits.detach().float().softmax(1)
-        return torch.multinomial(shares, 1, generator=self._chance).squeeze(1)
+    def _count_anew(self, stream: Stream) -> None:
+        """Make running statistics fit the weights: of the same images, seen alike, at every time."""
+        if not counted(self._network):
+            return
+        chance = generator(self._seed, "statistics", device=self._device)
+
+        def look() -> None:
+            for number in range(min(LOOKS, stream.steps)):
+                images, _ = stream.batch(number)
+                with autocast(self._device, self._recipe.precision):
+                    self._network(self._pipeline.train(images, chance))
+                self.looked_at += len(images)
+
+        count_anew(self._network, look)
 
     def loss(self) -> float:
         """Mean training loss of the epoch so far; a host sync."""
@@ -215,6 +278,7 @@ class Stepper:
             "seen": self._seen,
             "step": self.step,
             "gradient_evaluations": self.gradient_evaluations,
+            "looked_at": self.looked_at,
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -230,3 +294,4 @@ class Stepper:
         self._loss.copy_(state["loss"])
         self._seen, self.step = state["seen"], state["step"]
         self.gradient_evaluations = state["gradient_evaluations"]
+        self.looked_at = state["looked_at"]

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from nas.core.canonical import content_id
-from nas.core.errors import CandidateError, ConfigError, Interrupted
+from nas.core.errors import CandidateError, ConfigError, DivergenceError, Interrupted
 from nas.core.protocols import Context
 from nas.core.work import Spent
 from nas.layers import exchange, settle
@@ -230,7 +230,8 @@ class _Run:
         self._last: dict[str, float] = {}
         self._epoch = 0
         self._paid = 0  # epochs that an earlier, shorter training has accounted for,
-        self._paid_passes = 0  # and the gradient evaluations that it took
+        self._paid_passes = 0  # the gradient evaluations that it took,
+        self._paid_looks = 0  # and the images it looked at beside them
         self._seconds = 0.0  # of this training before it was interrupted
         self._checkpoints = Checkpoints(
             context.scratch,
@@ -279,7 +280,11 @@ class _Run:
         stepper.begin_epoch(self._epoch)
         while stepper.step < steps:
             self._look_up()
-            stepper.take_step()
+            try:
+                stepper.take_step()
+            except DivergenceError as error:
+                epoch = self._epoch + 1
+                raise CandidateError(f"{error.message} in epoch {epoch}", error.hint) from None
             if stepper.step % CHECK_EVERY == 0:
                 self._check_finite(stepper.loss())
         train_loss = stepper.loss()
@@ -341,7 +346,8 @@ class _Run:
         stepper = self._stepper
         passes = (stepper.gradient_evaluations - self._paid_passes) / stepper.steps
         measured = len(self._data.validation) * (self._epochs - self._paid)
-        seen = len(self._data.train) * FORWARDS_PER_STEP * passes + measured
+        looks = stepper.looked_at - self._paid_looks
+        seen = len(self._data.train) * FORWARDS_PER_STEP * passes + measured + looks
         return Spent(
             epochs=passes,
             evaluations=1,
@@ -361,6 +367,7 @@ class _Run:
             "epoch": self._epoch,
             "paid": self._paid,
             "paid_passes": self._paid_passes,
+            "paid_looks": self._paid_looks,
             "seconds": self._elapsed(),
             "curve": self._curve,
             "last": self._last,
@@ -375,10 +382,12 @@ class _Run:
             if state is not None:
                 passes = state["stepper"]["gradient_evaluations"]
                 state |= {"paid": state["epoch"], "paid_passes": passes, "seconds": 0.0}
+                state["paid_looks"] = state["stepper"]["looked_at"]
         if state is None:
             return
         self._epoch, self._seconds = state["epoch"], state["seconds"]
         self._paid, self._paid_passes = state["paid"], state["paid_passes"]
+        self._paid_looks = state["paid_looks"]
         self._curve, self._last = state["curve"], state["last"]
         self._stepper.load_state(state["stepper"])
 

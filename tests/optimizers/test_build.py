@@ -11,6 +11,7 @@ import torch
 from nas.core.errors import ConfigError, PluginError
 from nas.optimizers import OPTIMIZERS, build
 from nas.testing.optimizers import CHECKS
+from tests.optimizers.members import STEPPED, marked
 
 RATE, DECAY = 0.1, 0.2
 
@@ -75,10 +76,10 @@ def test_nadamw_is_the_formula() -> None:
     torch.testing.assert_close(found, w, rtol=1e-7, atol=0)  # torch keeps a product in float32
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS.names())
+@pytest.mark.parametrize("title", marked([*OPTIMIZERS.names(), *STEPPED]))
 @pytest.mark.parametrize("check", CHECKS)
-def test_it_does_what_every_optimizer_must(name: str, check: str) -> None:
-    CHECKS[check](name)
+def test_it_does_what_every_optimizer_must(title: str, check: str) -> None:
+    CHECKS[check](title)
 
 
 def test_groups_and_generators_are_taken() -> None:

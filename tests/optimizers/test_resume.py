@@ -1,0 +1,79 @@
+"""Seven steps, and seven more in another process that was given the state: fourteen, to the bit."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from nas.optimizers import OPTIMIZERS
+from nas.testing.closures import Problem
+from tests.optimizers.members import STEPPED, marked
+
+HALF = 7
+# A look at the curvature, a change of basis and so on falls into both halves, and between two
+# such the halves meet.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "sophia-g": {"k": 3},
+    "sophia-h": {"k": 3},
+    "m-fac": {"window": 5},
+    "soap": {"every": 4},
+    "sam-k(sgd)": {"step_settings": {"k": 3}},
+    "looksam(sgd)": {"step_settings": {"k": 3, "alpha": 0.7}},
+    "conadv(ademamix)": {"step_settings": {"tau": 3}},
+}
+OURS = [name for name in OPTIMIZERS.names() if not name.startswith(("visiting", "wrong"))]
+TITLES = marked([*OURS, *STEPPED, "conadv(ademamix)", "sam(soap)", "looksam(muon)"])
+CODE = """
+import sys, torch
+from nas.testing.closures import Problem
+
+torch.set_num_threads(1)
+ends = {}
+for title, (settings, network, optimizer) in torch.load(sys.argv[1], weights_only=True).items():
+    problem = Problem(title, **settings)
+    problem.network.load_state_dict(network)
+    problem.optimizer.load_state_dict(optimizer)
+    for number in range(int(sys.argv[3]), 2 * int(sys.argv[3])):
+        problem.step(number)
+    ends[title] = problem.weights()
+torch.save(ends, sys.argv[2])
+"""
+
+
+@pytest.fixture(scope="module")
+def resumed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Tensor]]:
+    """What one other process made of the states of all."""
+    folder = tmp_path_factory.mktemp("states")
+    states = {}
+    for title in (t.values[0] for t in TITLES if not t.marks[0].args[0]):
+        problem = Problem(title, **SETTINGS.get(title, {}))
+        for number in range(HALF):
+            problem.step(number)
+        network, optimizer = problem.network.state_dict(), problem.optimizer.state_dict()
+        states[title] = (SETTINGS.get(title, {}), network, optimizer)
+    torch.save(states, folder / "states.pt")
+    root = Path(__file__).resolve().parents[2]
+    subprocess.run(
+        [sys.executable, "-c", CODE, folder / "states.pt", folder / "ends.pt", str(HALF)],
+        check=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )
+    ends: dict[str, list[Tensor]] = torch.load(folder / "ends.pt", weights_only=True)
+    return ends
+
+
+@pytest.mark.parametrize("title", TITLES)
+def test_it_goes_on_in_another_process(title: str, resumed: dict[str, list[Tensor]]) -> None:
+    straight = Problem(title, **SETTINGS.get(title, {}))
+    for number in range(2 * HALF):
+        straight.step(number)
+    for a, b in zip(straight.weights(), resumed[title], strict=True):
+        assert torch.equal(a, b)
