@@ -22,6 +22,12 @@ def _member(registry: Registry[Any], name: str) -> Mapping[str, Any]:
     return dict(registry.get(name).settings.model_json_schema())
 
 
+def _measure(registry: Registry[Any], name: str) -> Mapping[str, Any]:
+    from nas.measure import settings_of
+
+    return dict(settings_of(name).model_json_schema())
+
+
 def _space(registry: Registry[Any], name: str) -> Mapping[str, Any]:
     from search_spaces import get_space
 
@@ -78,7 +84,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "executors": Kind("nas.engine.executors:EXECUTORS"),
     "recipes": Kind("nas.training.recipe:RECIPES"),
     "evaluators": Kind("nas.evaluators:EVALUATORS"),
-    "measures": Kind("nas.measure:MEASURES"),
+    "measures": Kind("nas.measure:MEASURES", _measure),
     "exporters": Kind("nas.export:exporters"),
 }
 

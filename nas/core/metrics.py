@@ -16,13 +16,17 @@ METRICS: Final[Mapping[str, str]] = {
     "energy_j": "joules",
     "sharpness": "largest eigenvalue of the training loss's Hessian in the weights",
     "rankme": "effective rank of the features a classifier reads; larger is better",
+    "quantized_error": "validation error with weights of few bits, fraction from 0 to 1",
+    "certified_error": "validation images not proven right within a radius, fraction from 0 to 1",
     "seconds": "seconds the evaluation took",
     "epochs": "epochs trained",
     "gradient_evaluations": "forward-backward passes",
 }
 """Name to meaning; an evaluator may report others besides."""
 
-SHARES: Final = frozenset({"error", "test_error", "train_error", "accuracy"})
+SHARES: Final = frozenset(
+    {"error", "test_error", "train_error", "accuracy", "quantized_error", "certified_error"}
+)
 """Fractions from 0 to 1, which people read in percent."""
 
 COUNTS: Final = frozenset({"params", "macs", "gradient_evaluations"})
