@@ -77,6 +77,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "schedules": Kind("nas.training.schedules:SCHEDULES", _member),
     "normalizations": Kind("nas.layers:NORMALIZATIONS", _member),
     "weights": Kind("nas.layers:WEIGHTS", _member),
+    "losses": Kind("nas.training.criteria:LOSSES", _member),
     "reweightings": Kind("nas.training.reweighting:REWEIGHTINGS", _member),
     "predictors": Kind("predictors:PREDICTORS", _strategy),
     "proxies": Kind("predictors:PROXIES"),

@@ -75,6 +75,17 @@ class Pipeline:
         inputs = images.to(torch.float32, memory_format=self._format)
         return inputs.add_(self._shift).mul_(self._scale)
 
+    def ball(self, inputs: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+        """Least and largest inputs of images that differ by little, pixel by pixel.
+
+        Args:
+            inputs: What `train` or `plain` gave.
+            epsilon: Largest change of a pixel, in units of 0 to 1, which it does not leave.
+        """
+        radius = 255 * epsilon * self._scale
+        black, white = self._shift * self._scale, (255 + self._shift) * self._scale
+        return torch.maximum(inputs - radius, black), torch.minimum(inputs + radius, white)
+
 
 def shift_and_flip(images: Tensor, padding: int, flip: bool, generator: torch.Generator) -> Tensor:
     """Random crops of the zero-padded images, half of them mirrored if `flip`.

@@ -14,7 +14,7 @@ from nas.optimizers import build
 from nas.training.augment import Pipeline, mixup
 from nas.training.averaging import Average
 from nas.training.device import autocast
-from nas.training.losses import Loss, Moment, Targets
+from nas.training.losses import Loss, Moment, Targets, loss_of
 from nas.training.randomness import derive, global_state, set_global_state
 from nas.training.recipe import TrainingRecipe
 from nas.training.schedules import rate
@@ -65,6 +65,7 @@ class Stepper:
         recipe: How to train.
         horizon: Epochs that the schedule and drop-path are laid out for.
         seed: Of all chance.
+        loss: What to minimise; by default the recipe's.
 
     Attributes:
         steps: Of an epoch.
@@ -81,6 +82,7 @@ class Stepper:
         recipe: TrainingRecipe,
         horizon: int,
         seed: int,
+        loss: Loss | None = None,
     ) -> None:
         self._network, self._pipeline, self._recipe = network, pipeline, recipe
         self._device, self._horizon, self._seed = placed.device, horizon, seed
@@ -100,7 +102,7 @@ class Stepper:
             horizon * self.steps,
             round(recipe.warmup_epochs * self.steps),
         )
-        self._minimised = Loss(recipe)
+        self._minimised = loss or loss_of(recipe, pipeline)
         self._base = [group["lr"] for group in self._optimizer.param_groups]
         self.average = None if recipe.ema_decay is None else Average(network, recipe.ema_decay)
         self._chance = torch.Generator(placed.device)
@@ -162,7 +164,7 @@ class Stepper:
             loss.backward()  # type: ignore[no-untyped-call]
             if recipe.clip_norm is not None and not drawn:
                 nn.utils.clip_grad_norm_(self._parameters, recipe.clip_norm)
-        self.gradient_evaluations += _cost(backward)
+        self.gradient_evaluations += self._minimised.gradients * _cost(backward)
         return loss
 
     def _moment(self) -> Moment:
