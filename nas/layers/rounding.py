@@ -29,6 +29,12 @@ PIXELS: Final = 1 << 23
 
 TINY: Final = 1e-12
 
+_KINDS: Final = (nn.Conv2d, nn.Linear)
+
+
+class _Reached(Exception):  # noqa: N818 - no mistake: the rest of the network need not run
+    """The layer was applied."""
+
 
 def nearest(weight: Tensor, bits: int) -> Tensor:
     """Weights rounded to the nearest point of their row's grid, of the same shape.
@@ -99,8 +105,8 @@ class Reconstruction:
     """Squared error of a layer's outputs with other weights, on all images at once.
 
     The outputs are linear in the weights, so second moments of what the layer reads are all that
-    counts: with D the change of the weights, x what is read now and r by how much the output that
-    was falls short of what the old weights give for it, the error is mean |D x + r|^2, or
+    counts: with D the change of the weights, x what is read now and r what the old weights lack of
+    the output that was when they read it, the error is E|D x - r|^2, the trace of
     D E[x x'] D' - 2 D E[x r'] and something that no weight changes. All images are seen before the
     error is asked for.
 
@@ -125,13 +131,12 @@ class Reconstruction:
             now: What the layer reads, of the network whose earlier layers are rounded.
             was: What it gave in the network that was.
         """
-        short = was - self._layer(now)
-        each = max(1, PIXELS // max(1, short[0, :1].numel() * self._old.shape[1] * self._groups))
+        lack = was - self._layer(now)
+        each = max(1, PIXELS // max(1, lack[0, :1].numel() * self._old.shape[1] * self._groups))
         for start in range(0, len(now), each):
             patches = self._patches(now[start : start + each])
-            misses = self._by_group(short[start : start + each])
             self._second += patches @ patches.mT
-            self._cross += patches @ misses.mT
+            self._cross += patches @ self._by_group(lack[start : start + each]).mT
 
     def _by_group(self, outputs: Tensor) -> Tensor:
         """(images, outputs, ...) as (groups, outputs a group, positions)."""
@@ -203,7 +208,7 @@ def flexround(
     learnt = Divided(weight.detach(), bits)
     optimizer = torch.optim.Adam([p for p in learnt.parameters() if p.requires_grad], learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    best, least = weight.detach().flatten(1), torch.full_like(weight.sum(), torch.inf)
+    best, least = learnt().detach(), weight.new_full((), torch.inf)
     with torch.enable_grad():
         for _ in range(steps + 1):
             rounded = learnt()
@@ -267,13 +272,6 @@ def quantize(
     return names
 
 
-_KINDS: Final = (nn.Conv2d, nn.Linear)
-
-
-class _EnoughError(Exception):
-    """The layer was reached; the rest of the network need not run."""
-
-
 def _at(
     network: nn.Module, layer: nn.Module, images: Tensor, calls: int
 ) -> list[tuple[Tensor, Tensor]]:
@@ -284,12 +282,12 @@ def _at(
         # Where it comes back, operations in place may change what it has given.
         found.append((inputs[0], output.clone() if calls > 1 else output))
         if len(found) == calls:
-            raise _EnoughError
+            raise _Reached
 
     handle = layer.register_forward_hook(keep)
     try:
         network(images)
-    except _EnoughError:
+    except _Reached:
         pass
     finally:
         handle.remove()
