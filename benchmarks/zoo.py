@@ -36,6 +36,7 @@ METHODS: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
         (name, PLAIN, {}, {})
         for name in ("sgd", "adamw", "nadamw", "lion", "adamp", "sgdp", "sm3", "muon")
     ),
+    ("rmsprop", PLAIN, {}, {}),
     ("adafactor", PLAIN, {}, {}),
     ("sophia-g", PLAIN, {}, {}),
     ("sophia-h", PLAIN, {}, {}),

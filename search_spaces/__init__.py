@@ -35,6 +35,8 @@ _TABLE = {
         "NAS-Bench-101 cells, 423,624 distinct architectures",
     ),
     "nasbench201": ("nasbench201.space:nasbench201", "NAS-Bench-201 cells, 15,625 architectures"),
+    "recipe": ("recipes.grids:recipe", "training recipes from the zoo; join it: SPACE+recipe"),
+    "recipe-fbnetv3": ("recipes.grids:recipe_fbnetv3", "the recipes that FBNetV3 searched"),
 }
 
 for _name, (_target, _summary) in _TABLE.items():
@@ -45,13 +47,26 @@ def get_space(name: str) -> Space:
     """The space of a name; the same one, with all it has worked out, whenever it is asked for.
 
     Args:
-        name: One of ``list_spaces()``.
+        name: One of ``list_spaces()``; or two joined by a plus, networks and recipes, such as
+            ``darts+recipe``; or a member of a space and recipes, ``nasbench201:resnet+recipe``.
 
     Raises:
         PluginError: There is no space of that name, and the message lists close ones; or making
             it fails.
+        SpaceError: The two cannot be joined.
     """
+    networks, plus, recipes = name.rpartition("+")
+    if plus and name not in SPACES:
+        return _joined(networks, recipes)
     return _made(name, SPACES.get(name))
+
+
+@cache
+def _joined(networks: str, recipes: str) -> Space:
+    from search_spaces.recipes.joint import join
+
+    base, _, member = networks.partition(":")
+    return join(get_space(base), member, get_space(recipes))
 
 
 @cache

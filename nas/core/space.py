@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -49,7 +49,7 @@ class Space(ABC):
         tree: Its choices.
     """
 
-    evaluator: ClassVar[str] = "train"
+    evaluator: str = "train"
     """Registered evaluator of its candidates where a search asks for no other."""
 
     def __init__(self, name: str, tree: ChoiceTree) -> None:
@@ -60,6 +60,11 @@ class Space(ABC):
     def size(self) -> int | None:
         """Number of distinct assignments; None if a choice is a real range."""
         return self.tree.size
+
+    @property
+    def networks(self) -> str:
+        """Name of the space whose networks its candidates have: its own for most."""
+        return self.name
 
     @property
     def members(self) -> Mapping[str, Architecture]:

@@ -292,7 +292,7 @@ def _preset(strategy: str, scale: Any, space: Space, evaluator: str) -> dict[str
         values = dict(looked_up.get(evaluator.partition(":")[0], {}))
         special = values.pop(BY_SPACE, {})
     for pattern, over in special.items():
-        if fnmatchcase(space.name, pattern):
+        if fnmatchcase(space.networks, pattern):
             values = merge(values, over)
     return values if table else _fitting(values, space)
 

@@ -38,6 +38,7 @@ _TABLE = {
     "adam": ("standard:ADAM", "Adam; weight decay joins the gradient"),
     "adamw": ("standard:ADAMW", "Adam with decoupled weight decay"),
     "nadamw": ("standard:NADAMW", "AdamW with Nesterov momentum"),
+    "rmsprop": ("standard:RMSPROP", "gradients over the root of their mean square, and momentum"),
     "adafactor": ("standard:ADAFACTOR", "mean squares by rows and columns, little memory"),
     "muon": ("own:MUON", "steps that turn all directions of a hidden weight alike"),
     "lion": ("own:LION", "steps of one size along the sign of a momentum"),

@@ -43,6 +43,7 @@ class Traits:
             the batch they grow linearly, or as its root.
         rate: Its learning rate over that of its family on the same task.
         rates: Least and largest learning rate worth trying.
+        decays: Least and largest weight decay worth trying, as the optimizer means it.
         gradients: Forward and backward passes of a batch a step.
         copies: Memory beside weights and gradients, in copies of the weights.
         excludes: Names of sharpness steps that it cannot be combined with.
@@ -53,6 +54,7 @@ class Traits:
     family: Family = "adamw"
     rate: float = 1.0
     rates: tuple[float, float] = (1e-5, 1.0)
+    decays: tuple[float, float] = (1e-5, 1e-1)
     gradients: float = 1.0
     copies: float = 0.0
     excludes: frozenset[str] = frozenset()

@@ -57,6 +57,21 @@ class NadamwSettings(AdamwSettings):
     momentum_decay: float = Field(default=4e-3, ge=0)
 
 
+class RmspropSettings(OptimizerSettings):
+    """RMSProp with momentum; weight decay is added to the gradient.
+
+    Attributes:
+        momentum: Share of the last update that is kept, 0 up to 1.
+        alpha: Decay of the mean of squared gradients, 0 up to 1.
+        epsilon: Added to the root in the denominator; mobile networks are trained with a large one.
+    """
+
+    learning_rate: float = Field(default=0.01, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    alpha: float = Field(default=0.9, ge=0, lt=1)
+    epsilon: float = Field(default=1e-3, gt=0)
+
+
 class AdafactorSettings(OptimizerSettings):
     """Adafactor (Shazeer and Stern, 2018); decay is decoupled.
 
@@ -89,6 +104,11 @@ NADAMW = Member(
     NadamwSettings,
     "nas.optimizers.torch_members:nadamw",
     Traits("Dozat, 2016; Loshchilov & Hutter, ICLR 2019", "adamw", 1.0, (3e-4, 2e-2), copies=2),
+)
+RMSPROP = Member(
+    RmspropSettings,
+    "nas.optimizers.torch_members:rmsprop",
+    Traits("Tieleman & Hinton, 2012", "adamw", 0.3, (1e-4, 1e-2), copies=2),
 )
 ADAFACTOR = Member(
     AdafactorSettings,

@@ -13,6 +13,7 @@ from nas.optimizers.standard import (
     AdamSettings,
     AdamwSettings,
     NadamwSettings,
+    RmspropSettings,
     SgdSettings,
 )
 
@@ -53,6 +54,18 @@ def nadamw(params: Iterable[Any], settings: NadamwSettings) -> torch.optim.Optim
         momentum_decay=settings.momentum_decay,
         decoupled_weight_decay=True,
         **_common(settings),
+    )
+
+
+def rmsprop(params: Iterable[Any], settings: RmspropSettings) -> torch.optim.Optimizer:
+    """RMSProp with momentum."""
+    return torch.optim.RMSprop(
+        grouped(params),
+        lr=settings.learning_rate,
+        momentum=settings.momentum,
+        alpha=settings.alpha,
+        eps=settings.epsilon,
+        weight_decay=settings.weight_decay,
     )
 
 

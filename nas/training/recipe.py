@@ -60,7 +60,8 @@ class TrainingRecipe(Settings):
         clip_norm: Largest norm of the gradient of all weights, or None.
         label_smoothing: Share of the target spread evenly over all classes.
         ema_decay: Decay of the moving average of the weights that is measured and kept, or None
-            for the weights themselves. It is lower in the first steps: (1 + t) / (10 + t).
+            or 0 for the weights themselves. It is lower in the first steps: (1 + t) / (10 + t).
+        dropout: Chance of dropping an input of the last linear layer.
         drop_path: Chance of dropping a path at the end of training, rising linearly from 0.
         auxiliary_weight: Weight of the loss of an auxiliary head, where the network has one.
         flip: Mirror half of the images left to right; wrong for digits and letters.
@@ -93,7 +94,8 @@ class TrainingRecipe(Settings):
     warmup_epochs: float = Field(default=0.0, ge=0)
     clip_norm: float | None = Field(default=5.0, gt=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    ema_decay: float | None = Field(default=None, gt=0, lt=1)
+    ema_decay: float | None = Field(default=None, ge=0, lt=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
     drop_path: float = Field(default=0.0, ge=0, lt=1)
     auxiliary_weight: float = Field(default=0.0, ge=0)
     flip: bool = False
@@ -110,6 +112,11 @@ class TrainingRecipe(Settings):
             if name in settings:
                 raise ValueError(f"{name} to stand beside it, as a setting of the recipe")
         return settings
+
+    @field_validator("ema_decay")
+    @classmethod
+    def _an_average_of_nothing_else_is_none(cls, decay: float | None) -> float | None:
+        return decay or None
 
     @model_validator(mode="after")
     def _plugins_take_their_settings(self) -> TrainingRecipe:

@@ -24,6 +24,7 @@ from nas.core.errors import CandidateError, ConfigError, Interrupted
 from nas.core.protocols import Context
 from nas.core.work import Spent
 from nas.layers import exchange, settle
+from nas.layers.dropout import dropped_inputs
 from nas.training.augment import Augmentation, Pipeline
 from nas.training.checkpoint import Checkpoints
 from nas.training.data.dataset import DataSet, Split
@@ -182,7 +183,8 @@ def fit(
     try:
         with deterministic(), seeded(seed, "fit", device=device):
             run = _Run(network, data, recipe, context, options, epochs, seed, device)
-            return run.go(split, resume_from)
+            with dropped_inputs(network, recipe.dropout):
+                return run.go(split, resume_from)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise

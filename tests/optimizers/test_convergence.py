@@ -25,6 +25,7 @@ RATES = {
     "adamw": 0.01,
     "nadamw": 0.01,
     "lion": 0.0013,
+    "rmsprop": 0.003,
     "adafactor": 0.03,
     "muon": 0.02,
     "adamp": 0.01,

@@ -1,0 +1,164 @@
+"""Recipes beside architectures: a member is both, and divides into a candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from nas.core.architecture import Architecture, Candidate, Recipe
+from nas.core.errors import SpaceError
+from nas.core.space import Costed, Space
+from nas.core.tree import ChoiceTree
+from search_spaces.recipes.knobs import PREFIX, Knobs
+
+if TYPE_CHECKING:
+    import networkx as nx
+    from torch import nn
+
+__all__ = ["RecipeSpace", "join"]
+
+
+class RecipeSpace(Space):
+    """Recipes for the networks of a space, or for one of them.
+
+    Its choices are those of the space and those of the recipe (`recipe/...`); what is searched,
+    stored and varied are members of both, what is trained and exported are candidates: an
+    architecture of the space of networks, and a recipe.
+
+    Args:
+        name: The name.
+        knobs: The recipe's choices.
+        base: Whose networks are trained.
+        held: The one architecture of it that is trained, or None to choose that, too.
+    """
+
+    def __init__(
+        self, name: str, knobs: Knobs, base: Space, held: Architecture | None = None
+    ) -> None:
+        self.knobs, self.base, self.held = knobs, base, held
+        own = base.tree.choices if held is None else ()
+        super().__init__(name, ChoiceTree((*own, *knobs.choices)))
+        self.evaluator = base.evaluator
+
+    @property
+    def networks(self) -> str:
+        """Name of the space of networks."""
+        return self.base.networks
+
+    @property
+    def scale(self) -> Mapping[str, Any]:
+        """As of the space of networks."""
+        return self.base.scale
+
+    @property
+    def least(self) -> Mapping[str, int]:
+        """As of the space of networks."""
+        return getattr(self.base, "least", {})
+
+    def refusal(self, choices: Mapping[str, Any]) -> str:
+        """What the space of networks says of its part."""
+        return "" if self.held else self.base.refusal(self._own(choices))
+
+    def candidate(self, architecture: Architecture) -> Candidate:
+        """The architecture of the space of networks, and the recipe."""
+        recipe = Recipe(self.knobs.settings(self._mine(architecture)))
+        return Candidate(self.architecture_of(architecture), recipe)
+
+    def member(self, candidate: Candidate) -> Architecture:
+        """The inverse of `candidate`.
+
+        Raises:
+            SpaceError: The candidate has no recipe of this space.
+        """
+        if candidate.recipe is None:
+            raise SpaceError("the candidate has no recipe", "give it one")
+        own = {} if self.held else candidate.architecture.choices
+        return self.architecture({**own, **self.knobs.values(candidate.recipe.settings)})
+
+    def architecture_of(self, architecture: Architecture) -> Architecture:
+        """The part that is a network."""
+        choices = self._mine(architecture)
+        return self.held or self.base.architecture(self._own(choices))
+
+    def canonical(self, architecture: Architecture) -> Architecture:
+        """The same recipe with the representative of the network."""
+        if self.held:
+            return architecture
+        network = self.base.canonical(self.architecture_of(architecture))
+        return self.architecture({**architecture.choices, **network.choices})
+
+    def graph(self, architecture: Architecture) -> nx.DiGraph:
+        """That of the network."""
+        return self.base.graph(self.architecture_of(architecture))
+
+    def network(
+        self,
+        architecture: Architecture,
+        input_shape: tuple[int, int, int] = (3, 32, 32),
+        num_classes: int = 10,
+        **scale: Any,
+    ) -> nn.Module:
+        """The network, as the space of networks builds it."""
+        return self.base.network(
+            self.architecture_of(architecture), input_shape, num_classes, **scale
+        )
+
+    @staticmethod
+    def _own(choices: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in choices.items() if not name.startswith(PREFIX)}
+
+
+class CostedRecipeSpace(RecipeSpace):
+    """Recipes for networks that are counted by arithmetic."""
+
+    def cost(
+        self,
+        architecture: Architecture,
+        input_shape: tuple[int, ...] = (3, 32, 32),
+        num_classes: int = 10,
+        **scale: Any,
+    ) -> Any:
+        """As the space of networks counts."""
+        assert isinstance(self.base, Costed)
+        network = self.architecture_of(architecture)
+        return self.base.cost(network, input_shape, num_classes, **scale)
+
+
+def recipe_space(
+    name: str, knobs: Knobs, base: Space, held: Architecture | None = None
+) -> RecipeSpace:
+    """The space of recipes for networks that are counted by arithmetic, or for others."""
+    kind = CostedRecipeSpace if isinstance(base, Costed) else RecipeSpace
+    return kind(name, knobs, base, held)
+
+
+def join(base: Space, member: str, recipes: Space) -> RecipeSpace:
+    """The space of networks and recipes that is called ``base+recipes``.
+
+    Args:
+        base: Whose networks are trained.
+        member: Name or notation of the one of them that is trained; empty for all.
+        recipes: A space of recipes, whose own networks are left aside.
+
+    Raises:
+        SpaceError: They cannot be joined, or there is no such member.
+    """
+    if not isinstance(recipes, RecipeSpace):
+        raise SpaceError(f"{recipes.name!r} is no space of recipes", f"say {base.name}+recipe")
+    if isinstance(base, RecipeSpace):
+        raise SpaceError(f"{base.name!r} has recipes already", f"say {base.networks}+recipe")
+    held = _named(base, member) if member else None
+    name = f"{base.name}:{member}" if member else base.name
+    return recipe_space(f"{name}+{recipes.name}", recipes.knobs, base, held)
+
+
+def _named(base: Space, member: str) -> Architecture:
+    from nas.core.registry import close_matches
+
+    if member in base.members:
+        return base.members[member]
+    try:
+        return base.parse(member)
+    except SpaceError as error:
+        hint = close_matches(member, base.members)
+        raise SpaceError(f"{base.name} has no member {member!r}", hint) from error

@@ -1,0 +1,96 @@
+"""Where the value of a choice stands in a training recipe."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from dataclasses import field as default
+from typing import Any, Final
+
+from nas.core.choices import Choice, Value
+from nas.core.errors import SpaceError
+
+__all__ = ["PREFIX", "Knobs", "Place"]
+
+PREFIX: Final = "recipe/"
+"""Of the names of a recipe's choices, so that they differ from those of any architecture."""
+
+DIGITS: Final = 12
+"""Decimals of settings that are steps times a unit."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a value stands, and in which unit.
+
+    Attributes:
+        field: Of `nas.training.TrainingRecipe`.
+        key: In that field, where it is a mapping.
+        units: What the setting is of one step of the choice, by optimizer ("" for all); without
+            any, the setting is the value itself.
+    """
+
+    field: str
+    key: str = ""
+    units: Mapping[str, float] = default(default_factory=dict)
+
+    def unit(self, optimizer: Any) -> float:
+        """The unit beside an optimizer."""
+        return self.units[optimizer if optimizer in self.units else ""]
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """The choices of a recipe.
+
+    Attributes:
+        choices: At the root; those under them have places, too.
+        places: Name of every choice to where its value stands.
+        fixed: Settings that all recipes of the space have besides.
+    """
+
+    choices: tuple[Choice, ...]
+    places: Mapping[str, Place]
+    fixed: Mapping[str, Any] = default(default_factory=dict)
+
+    def settings(self, values: Mapping[str, Value]) -> dict[str, Any]:
+        """The recipe's settings for the values of active choices; other spaces' are ignored."""
+        result: dict[str, Any] = copy.deepcopy(dict(self.fixed))
+        optimizer = values.get(f"{PREFIX}optimizer")
+        for name, value in values.items():
+            place = self.places.get(name)
+            if place is None:
+                continue
+            setting: Any = value
+            if place.units:
+                assert isinstance(value, int)
+                setting = round(value * place.unit(optimizer), DIGITS)
+            if place.key:
+                result.setdefault(place.field, {})[place.key] = setting
+            else:
+                result[place.field] = setting
+        return result
+
+    def values(self, settings: Mapping[str, Any]) -> dict[str, Value]:
+        """The choices' values that gave `settings`: the inverse of `settings`.
+
+        Raises:
+            SpaceError: A setting is missing.
+        """
+        return dict(self._read(self.choices, settings))
+
+    def _read(
+        self, choices: tuple[Choice, ...], settings: Mapping[str, Any]
+    ) -> Iterator[tuple[str, Value]]:
+        for choice in choices:
+            place = self.places[choice.name]
+            found: Any = settings
+            for part in (place.field, place.key) if place.key else (place.field,):
+                if part not in found:
+                    raise SpaceError(f"the recipe does not say {part!r}", "it is of another space")
+                found = found[part]
+            if place.units:
+                found = round(found / place.unit(settings.get("optimizer")))
+            yield choice.name, found
+            yield from self._read(choice.children(choice.check(found)), settings)

@@ -1,0 +1,136 @@
+"""Recipes as choices: what is drawn can be trained, and members are candidates both ways."""
+
+from __future__ import annotations
+
+from itertools import islice, pairwise
+
+import numpy as np
+import pytest
+
+from nas.core.errors import PluginError, SpaceError
+from nas.core.space import Costed
+from nas.optimizers import OPTIMIZERS, STEPS
+from nas.testing.spaces import check_space
+from nas.training.recipe import TrainingRecipe
+from search_spaces import get_space
+from search_spaces.recipes.grids import DRAWN, RADII
+from search_spaces.recipes.joint import RecipeSpace
+
+JOINED = ["recipe", "recipe-fbnetv3", "nasbench201+recipe", "nasbench101+recipe-fbnetv3"]
+
+
+def space_of(name: str) -> RecipeSpace:
+    space = get_space(name)
+    assert isinstance(space, RecipeSpace)
+    return space
+
+
+@pytest.mark.parametrize("name", JOINED)
+def test_every_recipe_that_is_drawn_or_bred_is_legal(name: str) -> None:
+    space, rng = space_of(name), np.random.default_rng(0)
+    members = [space.sample(rng) for _ in range(150)]
+    members += [space.mutate(member, rng) for member in members]
+    members += [space.crossover(a, b, rng) for a, b in pairwise(members)]
+    seen = set()
+    for member in members:
+        candidate = space.candidate(member)
+        assert candidate.recipe is not None
+        assert space.member(candidate) == member
+        recipe = TrainingRecipe.from_settings(candidate.recipe)
+        seen.add((recipe.optimizer, recipe.step))
+        traits = OPTIMIZERS.get(recipe.optimizer).traits
+        assert not traits.warning
+        if name.endswith("recipe"):
+            low, high = traits.rates
+            assert low <= recipe.learning_rate <= high
+            assert traits.decays[0] <= recipe.weight_decay <= traits.decays[1]
+    if name.endswith("recipe"):
+        assert {optimizer for optimizer, _ in seen} == set(DRAWN)
+        assert {step for _, step in seen} == {"plain", *RADII}
+        assert ("sophia-g", "sam") not in seen
+
+
+def test_what_is_drawn_is_known_and_trains_from_scratch() -> None:
+    assert set(DRAWN) <= set(OPTIMIZERS.names())
+    assert set(RADII) <= set(STEPS.names())
+
+
+@pytest.mark.parametrize("name", ["nasbench201+recipe", "darts-s2+recipe-fbnetv3"])
+def test_joined_spaces_keep_what_every_space_promises(name: str) -> None:
+    check_space(get_space(name), samples=5)
+    assert get_space(name) is get_space(name)
+
+
+def test_a_member_is_an_architecture_and_a_recipe() -> None:
+    space, rng = space_of("nasbench201+recipe"), np.random.default_rng(1)
+    member = space.sample(rng)
+    candidate = space.candidate(member)
+    assert candidate.architecture.space == "nasbench201"
+    assert len(member.choices) == len(candidate.architecture.choices) + sum(
+        name.startswith("recipe/") for name in member.choices
+    )
+    assert isinstance(space, Costed)
+    own = get_space("nasbench201").cost(candidate.architecture)  # type: ignore[attr-defined]
+    assert space.cost(member) == own
+    assert space.networks == "nasbench201"
+
+
+def test_equal_networks_with_one_recipe_are_one() -> None:
+    space, rng = space_of("nasbench201+recipe"), np.random.default_rng(0)
+    base, member = get_space("nasbench201"), space.sample(rng)
+    kinds: dict[str, list[str]] = {}
+    for cell in islice(base.enumerate(), 500):
+        joined = space.architecture({**member.choices, **cell.choices})
+        kinds.setdefault(base.identity(cell), []).append(space.identity(joined))
+    assert any(len(found) > 1 for found in kinds.values())
+    assert all(len(set(found)) == 1 for found in kinds.values())
+    assert len({found[0] for found in kinds.values()}) == len(kinds)
+    moved = {**member.choices, "recipe/mixup": 0.0123}
+    assert space.identity(space.architecture(moved)) != space.identity(member)
+
+
+def test_one_architecture_can_be_held() -> None:
+    space, rng = space_of("nasbench201:resnet+recipe"), np.random.default_rng(0)
+    found = {space.candidate(space.sample(rng)).architecture.id for _ in range(5)}
+    assert found == {get_space("nasbench201").members["resnet"].id}
+    assert len({space.candidate(space.sample(rng)).recipe for _ in range(5)}) == 5
+    assert {c.name for c in space.tree.choices} == {
+        c.name for c in get_space("recipe").tree.choices
+    }
+
+
+def test_the_grid_of_fbnetv3() -> None:
+    space, rng = space_of("recipe-fbnetv3"), np.random.default_rng(0)
+    assert space.size == 11 * 2 * 2 * 31 * 22 * 42 * 15
+    assert len(space.encode(space.sample(rng))) == 2 + 2 + 5
+    for _ in range(200):
+        member = space.sample(rng)
+        settings = space.knobs.settings(member.choices)
+        steps = member.choices["recipe/learning_rate"]
+        assert isinstance(steps, int)
+        rate = steps * (4e-3 if settings["optimizer"] == "sgd" else 1e-3)
+        assert settings["learning_rate"] == pytest.approx(rate, rel=1e-12)
+        assert 7e-6 - 1e-12 <= settings["weight_decay"] <= 21e-6 + 1e-12
+        assert space.decode(space.encode(member)) == member
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "said"),
+    [
+        ("nowhere+recipe", PluginError, "nowhere"),
+        ("nasbench201+recipes", PluginError, "recipe"),
+        ("nasbench201+darts", SpaceError, "no space of recipes"),
+        ("recipe+recipe", SpaceError, "has recipes already"),
+        ("nasbench201:resnets+recipe", SpaceError, "resnet"),
+    ],
+)
+def test_what_cannot_be_joined_is_said(name: str, error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said):
+        get_space(name)
+
+
+def test_a_candidate_without_its_recipe_is_no_member() -> None:
+    space = space_of("nasbench201+recipe")
+    network = get_space("nasbench201").members["resnet"]
+    with pytest.raises(SpaceError, match="no recipe"):
+        space.member(get_space("nasbench201").candidate(network))
