@@ -16,7 +16,10 @@ from nas.engine.resolve import load_plugins, resolve
 from nas.evaluators import account_of
 from search_spaces import get_space
 
-SHARED: Final = ("space", "objectives", "evaluator", "evaluator_settings", "data", "data_settings")
+SHARED: Final = (
+    *("space", "objectives", "measures", "evaluator", "evaluator_settings"),
+    *("data", "data_settings"),
+)
 """What all arms must have in common to be comparable."""
 
 
@@ -66,6 +69,8 @@ class Arm:
         data = self.config.model_dump(mode="json")
         for name in ("seed", "executor", "workers", "device", "address", "final", "preset"):
             data.pop(name, None)
+        if not data["measures"]:  # traces from before there were settings of figures stay valid
+            del data["measures"]
         return content_id(data)
 
 

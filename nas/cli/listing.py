@@ -22,6 +22,12 @@ def _member(registry: Registry[Any], name: str) -> Mapping[str, Any]:
     return dict(registry.get(name).settings.model_json_schema())
 
 
+def _measure(registry: Registry[Any], name: str) -> Mapping[str, Any]:
+    from nas.measure import settings_of
+
+    return dict(settings_of(name).model_json_schema())
+
+
 def _space(registry: Registry[Any], name: str) -> Mapping[str, Any]:
     from search_spaces import get_space
 
@@ -71,6 +77,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "schedules": Kind("nas.training.schedules:SCHEDULES", _member),
     "normalizations": Kind("nas.layers:NORMALIZATIONS", _member),
     "weights": Kind("nas.layers:WEIGHTS", _member),
+    "losses": Kind("nas.training.criteria:LOSSES", _member),
     "reweightings": Kind("nas.training.reweighting:REWEIGHTINGS", _member),
     "predictors": Kind("predictors:PREDICTORS", _strategy),
     "proxies": Kind("predictors:PROXIES"),
@@ -78,7 +85,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "executors": Kind("nas.engine.executors:EXECUTORS"),
     "recipes": Kind("nas.training.recipe:RECIPES"),
     "evaluators": Kind("nas.evaluators:EVALUATORS"),
-    "measures": Kind("nas.measure:MEASURES"),
+    "measures": Kind("nas.measure:MEASURES", _measure),
     "exporters": Kind("nas.export:exporters"),
 }
 

@@ -275,6 +275,7 @@ class RunConfig(Settings):
         settings: The strategy's own settings.
         data: Data set, `NAME` or `NAME:PATH`, with `data_settings`.
         objectives: Texts such as `error:min`.
+        measures: Settings of figures that objectives name (`nas.measure.MEASURES`), by name.
         preset: The scale the defaults came from.
         network: Macro settings of candidates, and of the supernet where there is one.
         recipe: Training settings (`nas.training.recipe.TrainingRecipe`).
@@ -297,6 +298,7 @@ class RunConfig(Settings):
     data: str = "digits"
     data_settings: Json = Field(default_factory=dict)
     objectives: tuple[str, ...] = ("error:min",)
+    measures: Json = Field(default_factory=dict)
     preset: Literal["quick", "default", "paper"] = "quick"
     network: Json = Field(default_factory=dict)
     recipe: Json = Field(default_factory=dict)

@@ -17,13 +17,20 @@ METRICS: Final[Mapping[str, str]] = {
     "sharpness": "largest eigenvalue of the training loss's Hessian in the weights",
     "rankme": "effective rank of the features a classifier reads; larger is better",
     "pruned": "share of the groups of channels that training removed",
+    "quantized_error": "validation error with weights of few bits, fraction from 0 to 1",
+    "certified_error": "validation images not proven right within a radius, fraction from 0 to 1",
     "seconds": "seconds the evaluation took",
     "epochs": "epochs trained",
     "gradient_evaluations": "forward-backward passes",
 }
 """Name to meaning; an evaluator may report others besides."""
 
-SHARES: Final = frozenset({"error", "test_error", "train_error", "accuracy", "pruned"})
+SHARES: Final = frozenset(
+    {
+        *("error", "test_error", "train_error", "accuracy"),
+        *("quantized_error", "certified_error", "pruned"),
+    }
+)
 """Fractions from 0 to 1, which people read in percent."""
 
 COUNTS: Final = frozenset({"params", "macs", "gradient_evaluations"})

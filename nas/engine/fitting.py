@@ -17,6 +17,7 @@ from nas.core.registry import close_matches
 from nas.engine.executors.base import EvaluatorTarget
 from nas.engine.tables import resolve as find_member
 from nas.evaluators import EVALUATORS, account_of, looking_up, registered
+from nas.measure import MEASURES, complete
 from nas.strategies import STRATEGIES
 from nas.training.recipe import TrainingRecipe
 from search_spaces import get_space
@@ -86,6 +87,34 @@ def check_evaluator(
         settings["levels"] = list(member.view(config).budgets)
     member.check(config, kind(settings).levels())
     return changes
+
+
+def check_measures(
+    config: RunConfig, function: EvaluatorTarget | None = None
+) -> dict[str, dict[str, Any]]:
+    """Settings of the figures that objectives name, complete; figures without any are left out.
+
+    Args:
+        config: The run's.
+        function: Given as the evaluator itself: it measures what it likes.
+
+    Raises:
+        ConfigError: A setting is unknown or out of range, or of a figure that is not measured.
+    """
+    measuring = function is None and account_of(config.evaluator).measures
+    named = [objective.metric for objective in parse_objectives(config.objectives)]
+    measured = [name for name in named if measuring and name in MEASURES]
+    for name in config.measures:
+        MEASURES.summary(name)  # raises, with close matches
+        if name not in measured:
+            raise ConfigError(
+                f"measures.{name} is set, but {name} is not measured",
+                f"add --objective {name}"
+                if measuring
+                else f"evaluator {config.evaluator!r} has none",
+            )
+    found = {name: complete(name, config.measures.get(name, {})) for name in measured}
+    return {name: settings for name, settings in found.items() if settings}
 
 
 def _own_settings(config: RunConfig) -> dict[str, Any]:

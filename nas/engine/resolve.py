@@ -38,6 +38,7 @@ from nas.engine.budget import Budget
 from nas.engine.executors.base import EvaluatorTarget
 from nas.engine.fitting import (
     check_evaluator,
+    check_measures,
     check_recipe,
     check_strategy,
     preset_for,
@@ -53,7 +54,7 @@ from search_spaces.scale import read_scale
 
 SECTIONS: Final = (
     *("recipe", "final", "limits", "network", "data_settings"),
-    "evaluator_settings",
+    *("evaluator_settings", "measures"),
 )
 """First parts of `--set` keys that address the run; all others are the strategy's settings."""
 
@@ -94,7 +95,7 @@ def resolve(
     Args:
         asked: Fields of `RunConfig` given explicitly; None means not given. `settings` is
             addressed as `--set` is: its keys `recipe`, `final`, `limits`, `network`,
-            `data_settings` and `evaluator_settings` go to the run.
+            `data_settings`, `evaluator_settings` and `measures` go to the run.
         file: A YAML file with fields of `RunConfig`, such as another run's `config.yaml`.
         assignments: Texts `KEY=VALUE` of `--set`.
         function: Given as the evaluator itself: its name need not be importable here.
@@ -145,6 +146,7 @@ def check(config: RunConfig, function: EvaluatorTarget | None = None) -> RunConf
     check_executor(config)
     changes = {
         **evaluating,
+        "measures": check_measures(config, function),
         "settings": settings,
         "data": data,
         "data_settings": data_settings.model_dump(exclude_none=True),

@@ -20,7 +20,7 @@ from nas.evaluators import WEIGHTS, Inputs, weights_of_share
 from nas.layers import exchange
 from nas.layers.adapt import adaptations
 from nas.layers.channels import find_channels
-from nas.measure import MEASURES, Subject
+from nas.measure import MEASURES, Subject, bound
 from nas.training import FitOptions, TrainingRecipe, default_recipe, fit, load_data, save_weights
 from nas.training.augment import Augmentation, Pipeline
 from nas.training.data.dataset import DataSet
@@ -101,7 +101,11 @@ class TrainEvaluator:
         self._data = load_data(config.data, config.seed, **config.data_settings)
         self._recipe = TrainingRecipe.from_settings(config.recipe, default_recipe(self._data))
         named = [objective.metric for objective in parse_objectives(config.objectives)]
-        self._measures = [n for n in named if n in MEASURES and n not in ALWAYS]
+        self._measures = {
+            name: bound(name, config.measures.get(name, {}))
+            for name in named
+            if name in MEASURES and name not in ALWAYS
+        }
 
     @staticmethod
     def inputs(config: RunConfig) -> Inputs:
@@ -221,7 +225,7 @@ class TrainEvaluator:
 
     def _measured(self, subject: Subject) -> dict[str, float]:
         """What objectives name besides the figures that every network has."""
-        return {name: float(MEASURES.get(name)(subject)) for name in self._measures}
+        return {name: float(measure(subject)) for name, measure in self._measures.items()}
 
     def _untrained(self, subject: Subject, counted: Mapping[str, float]) -> Reply:
         """Figures of a network as it was initialised."""

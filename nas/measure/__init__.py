@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nas.measure.figures import MEASURES, Measure, Subject
+from nas.measure.figures import MEASURES, Figure, Measure, Subject, bound, complete, settings_of
 
 if TYPE_CHECKING:
     from nas.measure.counts import count_macs, count_parameters
 
-__all__ = ["MEASURES", "Measure", "Subject", "count_macs", "count_parameters"]
+__all__ = [
+    "MEASURES",
+    "Figure",
+    "Measure",
+    "Subject",
+    "bound",
+    "complete",
+    "count_macs",
+    "count_parameters",
+    "settings_of",
+]
 
 
 def __getattr__(name: str) -> Any:

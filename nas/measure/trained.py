@@ -22,6 +22,8 @@ ITERATIONS: Final = 40
 TOLERANCE: Final = 1e-3
 FEATURE_IMAGES: Final = 1024
 
+__all__ = ["rankme", "sharpness", "some_images"]
+
 
 def sharpness(subject: Subject) -> float:
     """Largest eigenvalue of the Hessian of the training loss in the weights.
@@ -29,7 +31,7 @@ def sharpness(subject: Subject) -> float:
     In evaluation mode, of at most 512 training images, the same for every network; by power
     iteration. NaN for a loss without curvature.
     """
-    images, labels = _images(subject, subject.data.train, SHARPNESS_IMAGES)
+    images, labels = some_images(subject, subject.data.train, SHARPNESS_IMAGES)
     network = subject.network
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     with evaluating(network), full_precision(), torch.enable_grad():
@@ -53,12 +55,12 @@ def rankme(subject: Subject) -> float:
     """
     data = subject.data
     split = data.validation if len(data.validation) else data.train
-    images, labels = _images(subject, split, FEATURE_IMAGES)
+    images, labels = some_images(subject, split, FEATURE_IMAGES)
     return measure(subject.network, images, labels, ["rankme"], 0)["rankme"]
 
 
-def _images(subject: Subject, split: Split, count: int) -> tuple[Tensor, Tensor]:
-    """Some images of a split as networks see them, the same for every network, and labels."""
+def some_images(subject: Subject, split: Split, count: int) -> tuple[Tensor, Tensor]:
+    """At most so many images of a split as networks see them, always the same; and labels."""
     data, device = subject.data, torch.device(subject.device)
     chosen = torch.randperm(len(split), generator=generator(0, "measures"))[:count]
     some = split.select(chosen)

@@ -75,12 +75,12 @@ class Pipeline:
         inputs = images.to(torch.float32, memory_format=self._format)
         return inputs.add_(self._shift).mul_(self._scale)
 
-    def moved(self, inputs: Tensor, way: Tensor) -> Tensor:
+    def moved(self, inputs: Tensor, way: Tensor | float) -> Tensor:
         """Inputs whose pixels are moved, and stay at black or white where they would go beyond.
 
         Args:
             inputs: What `train` or `plain` gave.
-            way: How far, of the same shape, in units of pixels from 0 to 1.
+            way: How far, in units of pixels from 0 to 1: one number, or one of each input.
         """
         black, white = self._shift * self._scale, (255 + self._shift) * self._scale
         return torch.clamp(inputs + way * (255 * self._scale), black, white)
@@ -88,6 +88,15 @@ class Pipeline:
     def in_pixels(self, gradient: Tensor) -> Tensor:
         """A gradient in inputs as one in pixels from 0 to 1."""
         return gradient * (255 * self._scale)
+
+    def ball(self, inputs: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+        """Least and largest inputs of images that differ by little, pixel by pixel.
+
+        Args:
+            inputs: What `train` or `plain` gave.
+            epsilon: Largest change of a pixel, in units of 0 to 1, which it does not leave.
+        """
+        return self.moved(inputs, -epsilon), self.moved(inputs, epsilon)
 
 
 def shift_and_flip(images: Tensor, padding: int, flip: bool, generator: torch.Generator) -> Tensor:

@@ -11,12 +11,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas.core.config import build_settings
+from nas.core.registry import imported
+from nas.training.criteria import LOSSES
 from nas.training.reweighting import REWEIGHTINGS
 
 if TYPE_CHECKING:
+    from nas.training.augment import Pipeline
     from nas.training.recipe import TrainingRecipe
 
-__all__ = ["Loss", "Moment", "Targets", "blended_loss"]
+__all__ = ["Loss", "Moment", "Targets", "blended_loss", "cross_entropy", "loss_of"]
 
 Targets: TypeAlias = list[tuple[Tensor, float]]
 """Labels (batch,) with their weights, which add up to 1."""
@@ -89,6 +92,27 @@ class Loss:
         self._recipe = recipe
         self._weighing = _weighing(recipe.reweighting, recipe.reweighting_settings)
 
+    @property
+    def gradients(self) -> float:
+        """Forward and backward passes of a batch that a call counts as."""
+        return 1.0
+
+    def initialize(self, network: nn.Module, input_shape: tuple[int, int, int], seed: int) -> None:
+        """Before a training: give a network other initial weights, where the loss is for such.
+
+        Args:
+            network: As its space builds it, before layers are exchanged.
+            input_shape: Channels, height, width.
+            seed: Of the training.
+        """
+
+    def check(self, network: nn.Module, input_shape: tuple[int, int, int]) -> None:
+        """Before a training: look at the network that will be trained.
+
+        Raises:
+            CandidateError: It has no such loss.
+        """
+
     def __call__(self, network: nn.Module, inputs: Tensor, targets: Targets, at: Moment) -> Tensor:
         """The loss of a batch, a scalar.
 
@@ -108,6 +132,25 @@ class Loss:
         return blended_loss(
             outputs, targets, recipe.label_smoothing, recipe.auxiliary_weight, self._weighing(at)
         )
+
+
+def cross_entropy(recipe: TrainingRecipe, settings: Any, pipeline: Pipeline) -> Loss:
+    """The loss of that name."""
+    return Loss(recipe)
+
+
+def loss_of(recipe: TrainingRecipe, pipeline: Pipeline) -> Loss:
+    """The loss that a recipe names.
+
+    Args:
+        recipe: How to train.
+        pipeline: What inputs come from.
+    """
+    row = LOSSES.get(recipe.loss)
+    settings = build_settings(row.settings, recipe.loss_settings, f"{recipe.loss} setting")
+    create = imported(row.create) if isinstance(row.create, str) else row.create
+    made: Loss = create(recipe, settings, pipeline)
+    return made
 
 
 def _weighing(name: str, given: Mapping[str, Any]) -> Callable[[Moment], Weigh | None]:

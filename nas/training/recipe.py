@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from nas.core.architecture import Recipe
 from nas.core.config import Settings, build_settings
+from nas.core.errors import UnsupportedError
 from nas.core.registry import Registry
 from nas.layers import NORMALIZATIONS, WEIGHTS
 from nas.optimizers import (
@@ -19,6 +20,7 @@ from nas.optimizers import (
     check_step,
     settings_model,
 )
+from nas.training.criteria import LOSSES
 from nas.training.pruning import HessoSettings, check_shares
 from nas.training.reweighting import REWEIGHTINGS
 from nas.training.schedules import SCHEDULES
@@ -32,6 +34,7 @@ TABLES: Final[Mapping[str, Registry[Any]]] = {
     "schedule": SCHEDULES,
     "normalization": NORMALIZATIONS,
     "weights": WEIGHTS,
+    "loss": LOSSES,
     "reweighting": REWEIGHTINGS,
 }
 """Fields that name a member, whose settings stand in the field `<name>_settings`."""
@@ -58,6 +61,8 @@ class TrainingRecipe(Settings):
         normalization_settings: Its settings, e.g. `{"chunk": 16}`.
         weights: A member of `nas.layers.WEIGHTS`: what is trained in place of the weights.
         weights_settings: Its settings, e.g. `{"bits": 4}`.
+        loss: A member of `nas.training.criteria.LOSSES`: what a step minimises.
+        loss_settings: Its settings, e.g. `{"epsilon": 0.05}`.
         reweighting: A member of `nas.training.reweighting.REWEIGHTINGS`: what examples count.
         reweighting_settings: Its settings, e.g. `{"temperature": 1.0}`.
         prune: Shares of the groups of channels that are removed on the way, ascending; the network
@@ -95,6 +100,8 @@ class TrainingRecipe(Settings):
     normalization_settings: dict[str, Setting] = Field(default_factory=dict)
     weights: str = "plain"
     weights_settings: dict[str, Setting] = Field(default_factory=dict)
+    loss: str = "cross-entropy"
+    loss_settings: dict[str, Setting] = Field(default_factory=dict)
     reweighting: str = "uniform"
     reweighting_settings: dict[str, Setting] = Field(default_factory=dict)
     prune: tuple[float, ...] = ()
@@ -150,7 +157,20 @@ class TrainingRecipe(Settings):
             name, given = getattr(self, kind), getattr(self, f"{kind}_settings")
             build_settings(table.get(name).settings, given, f"{name} setting")
         build_settings(HessoSettings, self.prune_settings, "prune setting")
+        self._check_loss()
         return self
+
+    def _check_loss(self) -> None:
+        row = LOSSES.get(self.loss)
+        if self.mixup and not row.blends:
+            raise UnsupportedError(
+                f"mixup = {self.mixup:g} blends two labels, and the loss {self.loss!r} is of one",
+                "set mixup to 0",
+            )
+        if self.optimizer in row.excludes:
+            raise UnsupportedError(
+                f"{self.optimizer} cannot minimise the loss {self.loss!r}", "use another optimizer"
+            )
 
     def all_optimizer_settings(self) -> dict[str, Any]:
         """What `nas.optimizers.build` takes."""

@@ -15,7 +15,7 @@ from nas.training.augment import Pipeline, mixup
 from nas.training.averaging import Average, OptimizersAverage
 from nas.training.device import autocast
 from nas.training.hesso import removing
-from nas.training.losses import Loss, Moment, Targets
+from nas.training.losses import Loss, Moment, Targets, loss_of
 from nas.training.pruning import parts, rate_of_parts
 from nas.training.randomness import (
     derive,
@@ -87,6 +87,7 @@ class Stepper:
         recipe: How to train.
         horizon: Epochs that the schedule and drop-path are laid out for.
         seed: Of all chance.
+        loss: What to minimise; by default the recipe's.
 
     Attributes:
         steps: Of an epoch.
@@ -109,6 +110,7 @@ class Stepper:
         recipe: TrainingRecipe,
         horizon: int,
         seed: int,
+        loss: Loss | None = None,
     ) -> None:
         self._network, self._pipeline, self._recipe = network, pipeline, recipe
         self._device, self._horizon, self._seed = placed.device, horizon, seed
@@ -129,7 +131,7 @@ class Stepper:
             ends,
             round(recipe.warmup_epochs * self.steps),
         )
-        self._minimised = Loss(recipe)
+        self._minimised = loss or loss_of(recipe, pipeline)
         self._base = [group["lr"] for group in self._optimizer.param_groups]
         self.average: Average | OptimizersAverage | None = None
         if isinstance(self._optimizer, TwoFaced):
@@ -217,7 +219,7 @@ class Stepper:
                 self.hesso.hush()
             if recipe.clip_norm is not None and not drawn:
                 nn.utils.clip_grad_norm_(self._parameters, recipe.clip_norm)
-        self.gradient_evaluations += _cost(backward)
+        self.gradient_evaluations += self._minimised.gradients * _cost(backward)
         return loss
 
     def direction(self, inputs: Tensor, targets: Targets) -> Tensor:

@@ -30,6 +30,7 @@ from nas.training.checkpoint import Checkpoints
 from nas.training.data.dataset import DataSet, Split
 from nas.training.device import autocast, deterministic, is_out_of_memory, resolve
 from nas.training.hesso import Hesso
+from nas.training.losses import loss_of
 from nas.training.randomness import derive, seeded
 from nas.training.recipe import TrainingRecipe
 from nas.training.stepper import Stepper
@@ -215,16 +216,19 @@ class _Run:
         self._context, self._options = context, options
         self._epochs, self._seed, self._device = epochs, seed, device
         self._began = time.monotonic()
+        self._pipeline = _pipeline(data, recipe, device)
+        loss = loss_of(recipe, self._pipeline)
+        loss.initialize(network, data.input_shape, seed)
         exchange(
             network,
             (recipe.normalization, recipe.normalization_settings),
             (recipe.weights, recipe.weights_settings),
         )
         _move(network, device, recipe)
-        self._pipeline = _pipeline(data, recipe, device)
+        loss.check(network, data.input_shape)
         train = Placed(data.train, device)
         horizon = max(epochs, options.horizon or epochs)
-        self._stepper = Stepper(network, train, self._pipeline, recipe, horizon, seed)
+        self._stepper = Stepper(network, train, self._pipeline, recipe, horizon, seed, loss)
         self._validation = Placed(data.validation, device)
         self._curve: dict[str, list[float]] = {"train_loss": []}
         self._last: dict[str, float] = {}

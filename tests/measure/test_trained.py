@@ -8,7 +8,7 @@ from torch import nn
 from torch.func import functional_call
 
 from nas.measure import MEASURES, Subject
-from nas.measure.trained import _images
+from nas.measure.trained import some_images
 from nas.training import load_data
 
 SMALL = {"limit": 100}
@@ -22,7 +22,7 @@ def subject() -> Subject:
 
 
 def test_sharpness_is_the_largest_eigenvalue(subject: Subject) -> None:
-    images, labels = _images(subject, subject.data.train, 512)
+    images, labels = some_images(subject, subject.data.train, 512)
     names = [name for name, _ in subject.network.named_parameters()]
     shapes = [p.shape for p in subject.network.parameters()]
     sizes = [p.numel() for p in subject.network.parameters()]
@@ -41,7 +41,7 @@ def test_sharpness_is_the_largest_eigenvalue(subject: Subject) -> None:
 
 
 def test_rankme_is_the_entropy_of_singular_values(subject: Subject) -> None:
-    images, _ = _images(subject, subject.data.validation, 1024)
+    images, _ = some_images(subject, subject.data.validation, 1024)
     features = subject.network[:3](images)  # type: ignore[index]
     values = torch.linalg.svdvals(features.detach().double())
     shares = values / values.sum()
