@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from nas.core.config import Settings, build_settings
 from nas.core.errors import ConfigError
 from nas.core.registry import Registry, imported
-from nas.measure.settings import CertifiedErrorSettings, QuantizedErrorSettings
+from nas.measure.settings import (
+    CertifiedErrorSettings,
+    LatencySettings,
+    MemorySettings,
+    QuantizedErrorSettings,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -147,4 +152,14 @@ MEASURES.add(
         "Gowal et al., ICCV 2019",
     ),
     "share of validation images not proven right within a radius",
+)
+MEASURES.add(
+    "latency_ms",
+    Figure("nas.measure.device:latency_ms", LatencySettings),
+    "milliseconds of a forward pass, measured on the run's device",
+)
+MEASURES.add(
+    "memory_mb",
+    Figure("nas.measure.device:memory_mb", MemorySettings),
+    "most megabytes held in a forward pass, weights included",
 )

@@ -8,7 +8,12 @@ from pydantic import Field
 
 from nas.core.config import Settings
 
-__all__ = ["CertifiedErrorSettings", "QuantizedErrorSettings"]
+__all__ = [
+    "CertifiedErrorSettings",
+    "LatencySettings",
+    "MemorySettings",
+    "QuantizedErrorSettings",
+]
 
 
 class QuantizedErrorSettings(Settings):
@@ -42,3 +47,29 @@ class CertifiedErrorSettings(Settings):
     """
 
     epsilon: float = Field(0.03, ge=0, le=1)
+
+
+class MemorySettings(Settings):
+    """Settings of `memory_mb`.
+
+    Attributes:
+        batch: Images of a forward pass.
+    """
+
+    batch: int = Field(1, ge=1)
+
+
+class LatencySettings(MemorySettings):
+    """Settings of `latency_ms`.
+
+    Attributes:
+        batch: Images of a forward pass.
+        threads: Of the processor; None for as many as the process has. A CUDA device has no use
+            for more than one.
+        passes: Timed ones, of which the median is told.
+        warmup_s: Seconds of passes before.
+    """
+
+    threads: int | None = Field(1, ge=1)
+    passes: int = Field(30, ge=1)
+    warmup_s: float = Field(0.2, ge=0)
