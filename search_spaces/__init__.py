@@ -30,6 +30,14 @@ _TABLE = {
     "darts-s3": ("darts.space:darts_s3", "S2, with none in the supernet"),
     "darts-s4": ("darts.space:darts_s4", "DARTS cells, 3x3 separable convolution and noise"),
     "darts-s5": ("darts.space:darts_s5", "DARTS cells, supernet with 7 operations, without none"),
+    "fbnetv3": (
+        "fbnetv3.space:fbnetv3",
+        "FBNetV3: mobile networks stage by stage, image resolution included",
+    ),
+    "fbnetv3-small": (
+        "fbnetv3.space:fbnetv3_small",
+        "stages as of FBNetV3, for images of 8 to 32 pixels",
+    ),
     "nasbench101": (
         "nasbench101.space:nasbench101",
         "NAS-Bench-101 cells, 423,624 distinct architectures",
