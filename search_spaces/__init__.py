@@ -34,6 +34,14 @@ _TABLE = {
         "darts.extended_space:ExtendedSpace",
         "DARTS cells, with hypercomplex convolutions and SOFT attention",
     ),
+    "fbnetv3": (
+        "fbnetv3.space:fbnetv3",
+        "FBNetV3: mobile networks stage by stage, image resolution included",
+    ),
+    "fbnetv3-small": (
+        "fbnetv3.space:fbnetv3_small",
+        "stages as of FBNetV3, for images of 8 to 32 pixels",
+    ),
     "nasbench101": (
         "nasbench101.space:nasbench101",
         "NAS-Bench-101 cells, 423,624 distinct architectures",

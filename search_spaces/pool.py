@@ -101,6 +101,14 @@ class PooledSpace(Space):
         """As the whole space's."""
         return self.space.scale
 
+    def check_scale(self, scale: Mapping[str, Any]) -> None:
+        """As the whole space's."""
+        self.space.check_scale(scale)
+
+    def default_input(self, architecture: Architecture) -> tuple[tuple[int, int, int], int]:
+        """As the whole space's."""
+        return self.space.default_input(architecture)
+
     def known(self, architecture: Architecture) -> Architecture | None:
         """The member of the pool that computes the same; None if there is none."""
         place = self._place(architecture)

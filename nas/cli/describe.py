@@ -86,7 +86,8 @@ def cells(space: Space, architecture: Architecture) -> list[str]:
     import networkx as nx
 
     graph = space.graph(architecture)
-    groups: dict[str, list[str]] = {}
+    titles = graph.graph.get("titles", {})
+    groups: dict[str, list[str]] = {str(node).rpartition("/")[0]: [] for node in graph}
     for node in nx.lexicographical_topological_sort(graph, key=_order):
         group, _, name = str(node).rpartition("/")
         entering = [
@@ -95,7 +96,7 @@ def cells(space: Space, architecture: Architecture) -> list[str]:
         ]
         terms = [_term(start, op) for start, op in sorted(entering, key=lambda e: _order(e[0]))]
         terms = [term for term in terms if term]
-        lines = groups.setdefault(group, [])
+        lines = groups[group]
         op = str(graph.nodes[node].get("op", ""))
         if op == "concat":
             lines.append(f"{name} = concatenation of {', '.join(terms)}")
@@ -104,7 +105,8 @@ def cells(space: Space, architecture: Architecture) -> list[str]:
             lines.append(f"{name} = {text if op in PLAIN else f'{op}({text})'}")
     result: list[str] = []
     for group, lines in groups.items():
-        result.append({"": "graph", "cell": "cell"}.get(group, f"{group} cell"))
+        named = {"": "graph", "cell": "cell", **titles}
+        result.append(named.get(group, f"{group} cell"))
         result.extend(f"  {line}" for line in lines)
     return result
 

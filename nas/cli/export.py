@@ -40,10 +40,10 @@ def command(
     ] = None,
     input_shape: Annotated[
         str | None,
-        option("CxHxW", "Size of an image [default: the run's, or 3x32x32].", "--input"),
+        option("CxHxW", "Size of an image [default: the run's or as published].", "--input"),
     ] = None,
     classes: Annotated[
-        int | None, option(None, "Classes [default: the run's, or 10].", least=1)
+        int | None, option(None, "Classes [default: the run's or as published].", least=1)
     ] = None,
     plugins: Plugins = None,
     json: Json = False,
@@ -115,12 +115,13 @@ def export(what: str, form: str, out: Path | None, network: Network, streams: St
             f" {evaluator!r} only",
             "name a run, of an evaluator with `inputs`, or say it with --input and --classes",
         )
+    usual_shape, usual_classes = target.space.default_input(target.architecture)
     request = ExportRequest(
         architecture=target.architecture,
         out=place,
         scale=network.scale,
-        input_shape=network.input_shape or (3, 32, 32),
-        num_classes=network.classes or 10,
+        input_shape=network.input_shape or usual_shape,
+        num_classes=network.classes or usual_classes,
         weights=network.weights,
         images=network.images,
     )

@@ -28,10 +28,11 @@ def command(
     json: Json = False,
     sets: NetworkScale = None,
     input_shape: Annotated[
-        str | None, option("CxHxW", "Size of an image [default: 3x32x32].", "--input")
+        str | None,
+        option("CxHxW", "Size of an image [default: 3x32x32 or as published].", "--input"),
     ] = None,
     classes: Annotated[
-        int | None, option(None, "Number of classes [default: 10].", least=1)
+        int | None, option(None, "Number of classes [default: 10, or as published].", least=1)
     ] = None,
     plugins: Plugins = None,
 ) -> None:
@@ -105,8 +106,9 @@ def show_architecture(
     space, architecture = target.space, target.architecture
     size = None
     if space.evaluator == "train" or input_shape or classes:
-        shape = input_shape or (3, 32, 32)
-        size = describe.measure(space, architecture, scale, shape, classes or 10)
+        usual_shape, usual_classes = space.default_input(architecture)
+        shape, count = input_shape or usual_shape, classes or usual_classes
+        size = describe.measure(space, architecture, scale, shape, count)
     text = describe.notation(space, architecture)
     if streams.json:
         counted = {} if size is None else size.to_dict()

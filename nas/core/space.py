@@ -76,6 +76,24 @@ class Space(ABC):
         """The macro settings `network` takes besides, with their defaults."""
         return {}
 
+    def check_scale(self, scale: Mapping[str, Any]) -> None:
+        """Refuse macro settings that are out of range; the default refuses none.
+
+        Args:
+            scale: Every setting of `scale`, of the type of its default.
+
+        Raises:
+            SpaceError: A setting is out of range.
+        """
+        return None
+
+    def default_input(self, architecture: Architecture) -> tuple[tuple[int, int, int], int]:
+        """Shape of an image and number of classes where a size is asked for and nobody says.
+
+        Those that the networks of the field are published for; the default: CIFAR-10's.
+        """
+        return (3, 32, 32), 10
+
     def sample(self, rng: np.random.Generator) -> Architecture:
         """A random member: every active choice uniform over its values, refused ones redrawn."""
         return self._member(self._allowed(lambda: self.tree.sample(rng)))
@@ -200,7 +218,11 @@ class Space(ABC):
 
     @abstractmethod
     def graph(self, architecture: Architecture) -> nx.DiGraph:
-        """The architecture as a directed graph with the attribute "op"."""
+        """The architecture as a directed graph with the attribute "op".
+
+        A graph of several parts may say what to call them: its own attribute "titles" maps the
+        name of a part, the "cell" of its nodes or their names up to the slash, to a title.
+        """
 
     @abstractmethod
     def network(

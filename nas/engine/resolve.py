@@ -318,7 +318,7 @@ def least_scale(space: Space) -> Mapping[str, int]:
 
 def _check_network(network: Mapping[str, Any], space: Space, what: str) -> None:
     try:
-        read_scale(space.scale, network, least_scale(space))
+        space.check_scale(read_scale(space.scale, network, least_scale(space)))
     except SpaceError as error:
         raise ConfigError(f"{what} of {space.name}: {error.message}", error.hint) from None
 

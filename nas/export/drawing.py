@@ -205,7 +205,8 @@ def cells_of(graph: Any) -> list[Cell]:
         graph: A `networkx.DiGraph`. Edges carry the operation as "op"; where they carry none,
             nodes do, and an edge shows the operation of the node it leads to. Nodes may carry
             "cell", the cell they belong to, else their names up to the last slash tell. Edges
-            into a node whose "op" is "concat" are drawn as plain lines.
+            into a node whose "op" is "concat" are drawn as plain lines. The graph's own "titles"
+            say what to write over cells.
     """
     nodes: dict[str, dict[str, str]] = {}
     arcs: dict[str, list[Arc]] = {}
@@ -219,8 +220,10 @@ def cells_of(graph: Any) -> list[Cell]:
         gathers = at.get("op") == "concat"
         operation = "" if gathers else str(data.get("op") or at.get("op") or "")
         arcs.setdefault(group, []).append(Arc(str(source), str(target), operation))
+    titles = graph.graph.get("titles", {})
     return [
-        Cell(_title(group), names, tuple(arcs.get(group, ()))) for group, names in nodes.items()
+        Cell(titles.get(group) or _title(group), names, tuple(arcs.get(group, ())))
+        for group, names in nodes.items()
     ]
 
 

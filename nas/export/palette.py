@@ -25,13 +25,15 @@ _KNOWN: Final[dict[str, str]] = {
     "noise": "#cc79a7",
     "none": "#c9ced8",
 }
+_FAMILIES: Final[dict[str, str]] = {"mbconv_3x3": "#0072b2", "mbconv_5x5": "#56b4e9"}
 _OTHERS: Final = ("#cc79a7", "#f0e442", "#009e73", "#e69f00", "#56b4e9", "#d55e00", "#0072b2")
 _WORDS: Final = {"skip_connect": "skip", "conv_7x1_1x7": "conv 7×1 1×7"}
 
 
 def colour(operation: str) -> str:
     """'#rrggbb' of an operation; a name not known here gets one by its letters."""
-    known = _KNOWN.get(operation)
+    family = next((name for name in _FAMILIES if operation.startswith(name)), "")
+    known = _KNOWN.get(operation) or _FAMILIES.get(family)
     return known or _OTHERS[sum(operation.encode()) % len(_OTHERS)]
 
 
