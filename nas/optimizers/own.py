@@ -10,22 +10,22 @@ WRAPPERS = frozenset({"sam", "sam-k", "looksam", "conadv"})
 LION = Member(
     settings.LionSettings,
     "nas.optimizers.lion:lion",
-    Traits("Chen et al., NeurIPS 2023", "adamw", 0.1, (1e-4, 3e-3), copies=1),
+    Traits("Chen et al., NeurIPS 2023", "adamw", 0.1, (1e-4, 3e-3), decays=(1e-2, 3.0), copies=1),
 )
 ADAMP = Member(
     settings.AdampSettings,
     "nas.optimizers.projected:adamp",
-    Traits("Heo et al., ICLR 2021", "adamw", 1.0, (3e-4, 2e-2), copies=2),
+    Traits("Heo et al., ICLR 2021", "adamw", 1.0, (3e-4, 2e-2), decays=(1e-3, 0.5), copies=2),
 )
 SGDP = Member(
     settings.SgdpSettings,
     "nas.optimizers.projected:sgdp",
-    Traits("Heo et al., ICLR 2021", "sgd", 1.0, (0.01, 0.3), copies=1),
+    Traits("Heo et al., ICLR 2021", "sgd", 1.0, (0.01, 0.3), decays=(1e-5, 1e-2), copies=1),
 )
 SM3 = Member(
     settings.Sm3Settings,
     "nas.optimizers.sm3:sm3",
-    Traits("Anil et al., NeurIPS 2019", "sgd", 1.0, (0.01, 0.5), copies=1),
+    Traits("Anil et al., NeurIPS 2019", "sgd", 1.0, (0.01, 0.5), decays=(1e-5, 1e-3), copies=1),
 )
 MFAC = Member(
     settings.MfacSettings,
@@ -35,6 +35,7 @@ MFAC = Member(
         "sgd",
         0.1,
         (1e-3, 3e-2),
+        decays=(1e-5, 1e-2),
         copies=66,
         excludes=WRAPPERS,
         warning="as many copies of the weights as its window is long (64)",
@@ -48,6 +49,7 @@ SOPHIA_G = Member(
         "adamw",
         0.3,
         (1e-4, 1e-2),
+        decays=(1e-3, 0.5),
         gradients=1.1,
         copies=2,
         excludes=WRAPPERS,
@@ -83,5 +85,5 @@ MEZO = Member(
 MUON = Member(
     settings.MuonSettings,
     "nas.optimizers.muon:muon",
-    Traits("Jordan et al., 2024", "sgd", 0.3, (0.01, 0.3), copies=1),
+    Traits("Jordan et al., 2024", "sgd", 0.3, (0.01, 0.3), decays=(1e-3, 0.3), copies=1),
 )

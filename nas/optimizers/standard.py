@@ -88,30 +88,46 @@ class AdafactorSettings(OptimizerSettings):
 SGD = Member(
     SgdSettings,
     "nas.optimizers.torch_members:sgd",
-    Traits("Robbins & Monro, 1951; Polyak, 1964", "sgd", 1.0, (0.01, 0.3), copies=1),
+    Traits(
+        "Robbins & Monro, 1951; Polyak, 1964",
+        "sgd",
+        1.0,
+        (0.01, 0.3),
+        decays=(1e-5, 1e-2),
+        copies=1,
+    ),
 )
 ADAM = Member(
     AdamSettings,
     "nas.optimizers.torch_members:adam",
-    Traits("Kingma & Ba, ICLR 2015", "adamw", 1.0, (3e-4, 2e-2), copies=2),
+    Traits("Kingma & Ba, ICLR 2015", "adamw", 1.0, (3e-4, 2e-2), decays=(1e-6, 1e-3), copies=2),
 )
 ADAMW = Member(
     AdamwSettings,
     "nas.optimizers.torch_members:adamw",
-    Traits("Loshchilov & Hutter, ICLR 2019", "adamw", 1.0, (3e-4, 2e-2), copies=2),
+    Traits(
+        "Loshchilov & Hutter, ICLR 2019", "adamw", 1.0, (3e-4, 2e-2), decays=(1e-3, 0.5), copies=2
+    ),
 )
 NADAMW = Member(
     NadamwSettings,
     "nas.optimizers.torch_members:nadamw",
-    Traits("Dozat, 2016; Loshchilov & Hutter, ICLR 2019", "adamw", 1.0, (3e-4, 2e-2), copies=2),
+    Traits(
+        "Dozat, 2016; Loshchilov & Hutter, ICLR 2019",
+        "adamw",
+        1.0,
+        (3e-4, 2e-2),
+        decays=(1e-3, 0.5),
+        copies=2,
+    ),
 )
 RMSPROP = Member(
     RmspropSettings,
     "nas.optimizers.torch_members:rmsprop",
-    Traits("Tieleman & Hinton, 2012", "adamw", 0.3, (1e-4, 1e-2), copies=2),
+    Traits("Tieleman & Hinton, 2012", "adamw", 0.3, (1e-4, 1e-2), decays=(1e-6, 1e-3), copies=2),
 )
 ADAFACTOR = Member(
     AdafactorSettings,
     "nas.optimizers.torch_members:adafactor",
-    Traits("Shazeer & Stern, ICML 2018", "adamw", 3.0, (0.01, 0.3), copies=0.4),
+    Traits("Shazeer & Stern, ICML 2018", "adamw", 3.0, (0.01, 0.3), decays=(1e-4, 0.1), copies=0.4),
 )

@@ -69,6 +69,8 @@ def recipe() -> RecipeSpace:
         Real(b.plain("drop_path"), 0.0, 0.3),
         Real(b.plain("mixup"), 0.0, 0.4),
         Categorical(b.plain("reweighting"), ("uniform", "linear-upper")),
+        Categorical(b.plain("normalization"), ("batch", "ghost")),
+        Categorical(b.plain("weights"), ("plain", "standardized", "compander")),
     )
     fixed = {"reference_batch": 64, "clip_norm": 5.0}
     return _alone("recipe", Knobs(choices, b.places, fixed))
