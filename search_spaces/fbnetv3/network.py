@@ -17,7 +17,9 @@ __all__ = ["FBNetV3Network"]
 class FBNetV3Network(nn.Module):
     """Stem, stages of inverted residual blocks, expansion, pooling, classifier.
 
-    Weights begin as torch's layers do, but for the zeros of `InvertedResidual`.
+    Weights begin normal with variance 2 / fan-in (He et al., ICCV 2015), for the paper says nothing
+    of it: with torch's smaller ones normalisations see next to nothing at first, and what they
+    remember for eval mode is of no use before the second epoch of few images.
 
     Args:
         stages: Name to the fields of a `Stage`, in order.
@@ -74,6 +76,11 @@ class FBNetV3Network(nn.Module):
         self.features = nn.Linear(round8(head * last), features, bias=False)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(features, num_classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d) or module is self.features:
+                nn.init.kaiming_normal_(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
 
     def set_drop_path(self, p: float) -> None:
         """Drop residual branches for whole samples in train mode: the deepest with probability `p`.

@@ -80,7 +80,7 @@ def test_every_preset_fits_every_space(strategy: str, space: str, scale: str) ->
         pytest.skip("there is no supernet of it")
     config = resolve({"space": space, "strategy": strategy, "preset": scale})
     assert config.preset == scale
-    assert config.network
+    assert {"channels", "layers"} & set(get_space(space).scale) <= set(config.network)
     recipe = TrainingRecipe.from_settings(config.recipe)
     if scale == "paper":
         assert config.data == "cifar10"
