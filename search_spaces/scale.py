@@ -55,6 +55,7 @@ def read_scale(
     defaults: Mapping[str, Setting],
     given: Mapping[str, object],
     least: Mapping[str, int],
+    multiple: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """Complete and check the scale arguments of a network.
 
@@ -63,6 +64,7 @@ def read_scale(
             numbers go for floats, too.
         given: What the caller asked for.
         least: Smallest allowed whole number, where it is not 1.
+        multiple: What a whole number must be a multiple of, where it is not 1.
 
     Raises:
         SpaceError: A setting is unknown, of the wrong type or out of range.
@@ -73,6 +75,11 @@ def read_scale(
             raise SpaceError(f"unknown scale setting {name!r}", close_matches(name, defaults))
         _check_setting(name, value, type(defaults[name]), least.get(name, 1))
         result[name] = value
+    for name, factor in (multiple or {}).items():
+        if result[name] % factor:
+            raise SpaceError(
+                f"scale setting {name} is {result[name]}", f"expected a multiple of {factor}"
+            )
     return result
 
 

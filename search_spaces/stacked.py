@@ -31,11 +31,11 @@ class StackedSpace(Space):
 
     Attributes:
         least: The smallest values of `scale` that can be built, where it is not 1.
-        multiple: Channels that operations see are a multiple of it.
+        multiple: What the values of `scale` must be multiples of, where it is not 1.
     """
 
     least: Mapping[str, int]
-    multiple: int = 1
+    multiple: Mapping[str, int] = {}
 
     @final
     def network(
@@ -84,15 +84,9 @@ class StackedSpace(Space):
         num_classes: int,
         partial: int = 1,
     ) -> Skeleton:
-        settings = read_scale(defaults, scale, self.least)
+        multiple = {name: factor * partial for name, factor in self.multiple.items()}
+        settings = read_scale(defaults, scale, self.least, multiple)
         check_input(input_shape, num_classes)
-        step = self.multiple * partial
-        if self.multiple > 1 and settings["channels"] % step:
-            part = f", of which operations see 1/{partial}," if partial > 1 else ""
-            raise SpaceError(
-                f"{settings['channels']} channels{part} are not for {self.name}",
-                f"use channels that are a multiple of {step}",
-            )
         auxiliary = bool(settings.get("auxiliary", False))
         channels, layers = settings["channels"], settings["layers"]
         return Skeleton(input_shape, num_classes, channels, layers, auxiliary)

@@ -298,12 +298,13 @@ def _preset(strategy: str, scale: Any, space: Space, evaluator: str) -> dict[str
 
 
 def _fitting(values: dict[str, Any], space: Space) -> dict[str, Any]:
-    """A preset without macro settings that the space has not, none smaller than it can build."""
-    known, least = space.scale, least_scale(space)
+    """A preset without macro settings that the space has not, raised to what it can build."""
+    known, least, multiple = space.scale, least_scale(space), scale_multiple(space)
 
     def fit(scale: Mapping[str, Any]) -> dict[str, Any]:
         there = {key: value for key, value in scale.items() if key in known}
-        return {key: max(value, least.get(key, value)) for key, value in there.items()}
+        there |= {key: max(there[key], value) for key, value in least.items() if key in there}
+        return there | {k: there[k] + -there[k] % m for k, m in multiple.items() if k in there}
 
     final = dict(values.get("final", {}))
     scales = [fit(scale) for scale in final.get("scales", ())]
@@ -316,9 +317,15 @@ def least_scale(space: Space) -> Mapping[str, int]:
     return getattr(space, "least", {})
 
 
+def scale_multiple(space: Space) -> Mapping[str, int]:
+    """What macro settings must be multiples of, where it is not 1 (the space's `multiple`)."""
+    return getattr(space, "multiple", {})
+
+
 def _check_network(network: Mapping[str, Any], space: Space, what: str) -> None:
     try:
-        space.check_scale(read_scale(space.scale, network, least_scale(space)))
+        least, multiple = least_scale(space), scale_multiple(space)
+        space.check_scale(read_scale(space.scale, network, least, multiple))
     except SpaceError as error:
         raise ConfigError(f"{what} of {space.name}: {error.message}", error.hint) from None
 

@@ -26,7 +26,7 @@ class ExtendedSpace(DartsSpace):
     are not computed together.
     """
 
-    multiple = 4
+    multiple: Mapping[str, int] = {"channels": 4}
 
     def __init__(self) -> None:
         super().__init__("darts-extended")

@@ -55,6 +55,19 @@ class RecipeSpace(Space):
         """As of the space of networks."""
         return getattr(self.base, "least", {})
 
+    @property
+    def multiple(self) -> Mapping[str, int]:
+        """As of the space of networks."""
+        return getattr(self.base, "multiple", {})
+
+    def check_scale(self, scale: Mapping[str, Any]) -> None:
+        """As the space of networks does."""
+        self.base.check_scale(scale)
+
+    def default_input(self, architecture: Architecture) -> tuple[tuple[int, int, int], int]:
+        """As of the space of networks."""
+        return self.base.default_input(self.architecture_of(architecture))
+
     def refusal(self, choices: Mapping[str, Any]) -> str:
         """What the space of networks says of its part."""
         return "" if self.held else self.base.refusal(self._own(choices))

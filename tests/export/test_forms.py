@@ -31,6 +31,7 @@ CASES = {
     "darts-large": ("darts", (3, 128, 130), {"channels": 4, "layers": 3}),
     "darts-s1": ("darts-s1", (3, 8, 8), {"channels": 4, "layers": 2}),
     "darts-s4": ("darts-s4", (3, 8, 8), {"channels": 4, "layers": 2}),
+    "darts-extended": ("darts-extended", (3, 8, 8), {"channels": 4, "layers": 3}),
     "nasbench201": ("nasbench201", (3, 12, 12), {"channels": 4, "layers": 1}),
     "fbnetv3-small": ("fbnetv3-small", (1, 8, 8), {"dropout": 0.1}),
 }
@@ -278,7 +279,7 @@ def test_what_cannot_be_traced_is_one_error_and_no_logs(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["darts", "darts-odd", "darts-large", "nasbench201", "fbnetv3-small"]
+    "name", ["darts", "darts-odd", "darts-large", "darts-extended", "nasbench201", "fbnetv3-small"]
 )
 @pytest.mark.parametrize("form", ["onnx", "pt2"])
 def test_onnx_and_pt2_agree_on_100_images(

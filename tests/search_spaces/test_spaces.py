@@ -22,7 +22,12 @@ from search_spaces.edges import split_edge
 from search_spaces.nasbench201.space import NasBench201Space
 from search_spaces.scale import read_scale
 
-NAMES = ("darts", "darts-s1", "darts-s2", "darts-s3", "darts-s4", "darts-s5", "nasbench201")
+NAMES = (
+    "darts",
+    *(f"darts-s{i}" for i in range(1, 6)),
+    "darts-extended",
+    "nasbench201",
+)
 CELL = 180 * 7**8
 
 
@@ -67,6 +72,7 @@ def test_listing_imports_no_torch() -> None:
     [
         ("darts", 1_076_746_950_455_072_400),
         ("darts-s5", CELL**2),
+        ("darts-extended", (180 * 10**8) ** 2),
         *((f"darts-s{i}", 2_123_366_400) for i in (1, 2, 3, 4)),
         ("nasbench201", 15_625),
     ],
