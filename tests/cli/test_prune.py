@@ -46,10 +46,21 @@ def test_one_training_gives_a_network_for_each_share(program, tmp_path: Path) ->
         assert evaluate(network, data.test_split(), data)["error"] == one["figures"]["test_error"]
         sizes.append(count_parameters(network))
     assert sizes == sorted(set(sizes), reverse=True)
-    assert Path("one/best/weights.safetensors").read_bytes()  # of the last one
-    with safe_open("one/best/weights.safetensors", "pt") as file:
-        last = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    assert all(torch.equal(last[name], t) for name, t in network.state_dict().items())
+    front = json.loads(Path("one/front.json").read_text())["points"]
+    assert {point["tags"]["share"] for point in front} >= {0.75}  # the smallest is on every front
+    assert [p["figures"] for p in front] == [
+        one["figures"]
+        for point in front
+        for one in result["pruned"]
+        if one["share"] == point["tags"]["share"]
+    ]
+    best = min(result["pruned"], key=lambda one: (one["figures"]["error"], -one["share"]))
+    with (
+        safe_open("one/best/weights.safetensors", "pt") as a,
+        safe_open(best["weights"], "pt") as b,
+    ):
+        assert set(a.keys()) == set(b.keys())
+        assert all(torch.equal(a.get_tensor(name), b.get_tensor(name)) for name in a.keys())  # noqa: SIM118
     for form, share in (("python", "0.25"), ("pt2", "0.5")):
         weights = f"one/best/pruned/{share}/weights.safetensors"
         out = ("--out", f"network.{form}")
