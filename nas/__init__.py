@@ -1,6 +1,7 @@
 """nas: neural architecture search.
 
-`nas.search(...)` runs a search, `nas.evaluate(...)` trains one candidate; see `nas.api`.
+`nas.search(...)` runs a search, `nas.evaluate(...)` trains one candidate, `nas.prune(...)` does so
+and gives it at several sizes; see `nas.api`.
 Importing this package imports nothing heavy: torch comes with the first call.
 """
 
@@ -12,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from nas.core.version import VERSION
 
 if TYPE_CHECKING:
-    from nas.api import evaluate, open_run, resume, search
+    from nas.api import evaluate, open_run, prune, resume, search
 
-__all__ = ["evaluate", "open_run", "resume", "search"]
+__all__ = ["evaluate", "open_run", "prune", "resume", "search"]
 __version__ = VERSION
 
 

@@ -25,6 +25,7 @@ from nas.engine.loop import Conversation, Stage
 from nas.engine.placement import check_executor, in_process
 from nas.engine.records import Entry
 from nas.engine.resolve import check_out, load_plugins, resolve
+from nas.engine.results import SHARE
 from nas.engine.run import Plan, Run, read_config
 from nas.engine.story import Story
 from nas.evaluators import account_of, shares_of
@@ -210,7 +211,7 @@ def prune(
         epochs: Of the whole training, instead of the recipe's.
         seed: As of `evaluate`.
         out: A folder; the weights of each share are in `best/pruned/SHARE/weights.safetensors`,
-            everything else in `best` is of the last one.
+            everything else in `best` is of the one that the objectives prefer.
         listeners: As of `evaluate`.
         **asked: The others of `evaluate`: data, data_settings, scale, device, evaluator, ...
 
@@ -225,7 +226,7 @@ def prune(
     works: list[Evaluate] = []
     for share, end in shares_of(alone.config, alone.candidate, epochs):
         before = works[-1].budget if works else None
-        work = Evaluate(alone.candidate, end, seed, "test", {"share": share}, since=before)
+        work = Evaluate(alone.candidate, end, seed, "test", {SHARE: share}, since=before)
         works.append(work)
     works = [replace(work, horizon=works[-1].budget) for work in works]
     return _answers(alone, works, out, listeners)

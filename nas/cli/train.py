@@ -208,8 +208,9 @@ def train(job: Job, streams: Streams) -> None:
 def _network(entry: Entry, out: Path | None) -> dict[str, Any]:
     """What the command says of the network that a share of the channels was removed from."""
     from nas.engine.deliver import smaller_weights
+    from nas.engine.results import SHARE
 
-    share = float(entry.tags["share"])
+    share = float(entry.tags[SHARE])
     return {
         "share": share,
         "epochs": entry.budget,

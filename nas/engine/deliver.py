@@ -13,9 +13,16 @@ from nas.engine.checkpoints import scratch_folder
 from nas.engine.folder import CHECKPOINTS
 from nas.engine.records import Entry
 from nas.engine.report_data import report_data
-from nas.engine.results import compared
+from nas.engine.results import SHARE, compared, network_of
 from nas.engine.run import Run
-from nas.evaluators import PRUNED, WEIGHTS, account_of, inputs_of, looking_up
+from nas.evaluators import (
+    PRUNED,
+    WEIGHTS,
+    account_of,
+    inputs_of,
+    looking_up,
+    weights_of_share,
+)
 from nas.export import ExportRequest, ExportResult, export
 from nas.export.files import write_bytes
 from nas.export.front_picture import Dot
@@ -114,9 +121,11 @@ def smaller_weights(folder: Path, share: float) -> Path:
 def best_request(run: Run, best: Entry) -> ExportRequest:
     """What to export: the best candidate at its scale, with the weights of its best training."""
     config = run.config
-    candidate = best.candidate
+    candidate, share = best.candidate, best.tags.get(SHARE)
     scale = {**config.network, **candidate.scale}
     weights = weights_of(run, candidate.id)
+    if weights is not None and share is not None:
+        weights = weights.with_name(weights_of_share(share))
     request = ExportRequest(candidate.architecture, Path(), scale, weights=weights)
     inputs = inputs_of(config)
     if inputs is None:
@@ -153,9 +162,9 @@ def described(result: ExportResult, root: Path) -> dict[str, Any]:
 
 def dots(run: Run) -> list[Dot]:
     """Every network trained in full, or else everything evaluated, for the front's picture."""
-    on_front = {entry.candidate.id for entry in run.front}
+    on_front = {network_of(entry) for entry in run.front}
     result = []
     for entry in compared(run.history):
         arm = str(entry.tags.get("arm", FOUND))
-        result.append(Dot(entry.figures, arm, "", entry.candidate.id in on_front and arm == FOUND))
+        result.append(Dot(entry.figures, arm, "", network_of(entry) in on_front and arm == FOUND))
     return result

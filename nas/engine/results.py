@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
-from typing import Any, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 from nas.core.architecture import Candidate
 from nas.core.front import Front, Point
@@ -15,6 +15,10 @@ from nas.core.work import Evaluate, Spent
 from nas.engine.records import Entry
 
 RunStatus = Literal["done", "stopped", "failed"]
+Network: TypeAlias = tuple[str, float | None]
+
+SHARE: Final = "share"
+"""Tag of an evaluation: the share of the channels that is removed on the way by then."""
 
 
 @dataclass(frozen=True)
@@ -103,12 +107,18 @@ def describe(entry: Entry) -> dict[str, Any]:
     return {"id": candidate.id, **candidate.to_dict(), "figures": dict(entry.figures)}
 
 
+def network_of(entry: Entry) -> Network:
+    """Which network an evaluation is of: its candidate, and what share of its channels is gone."""
+    return entry.candidate.id, entry.tags.get(SHARE)
+
+
 def judged(
     history: Iterable[Entry], found: Sequence[Candidate] | None, phases: Sequence[str]
 ) -> list[Entry]:
-    """The evaluations that the result is about, one for each candidate.
+    """The evaluations that the result is about, one for each candidate (see `network_of`).
 
-    Only what was evaluated at the largest budget can be compared. Several seeds are averaged;
+    Only what was evaluated at the largest budget can be compared, but each network that a training
+    gives on its way with a share of its channels removed is finished. Several seeds are averaged;
     evaluations on the test split add what those on the validation split do not report.
 
     Args:
@@ -124,10 +134,10 @@ def judged(
         if entries:
             break
     largest = max((_amount(entry) for entry in entries), default=0.0)
-    groups: dict[str, list[Entry]] = {}
+    groups: dict[Network, list[Entry]] = {}
     for entry in entries:
-        if _amount(entry) == largest:
-            groups.setdefault(entry.candidate.id, []).append(entry)
+        if _amount(entry) == largest or SHARE in entry.tags:
+            groups.setdefault(network_of(entry), []).append(entry)
     return [merged(group) for group in groups.values()]
 
 
@@ -182,18 +192,16 @@ def front_of(
     entries: Iterable[Entry], objectives: Sequence[Objective]
 ) -> tuple[Front, list[Entry]]:
     """The front of `entries`, as the core's and as entries in the same order."""
-    by_candidate = {entry.candidate.id: entry for entry in entries}
-    front = Front(
-        objectives, (Point(e.candidate, e.figures, e.tags) for e in by_candidate.values())
-    )
-    return front, [by_candidate[point.candidate.id] for point in front.points]
+    networks = {network_of(entry): entry for entry in entries}
+    front = Front(objectives, (Point(e.candidate, e.figures, e.tags) for e in networks.values()))
+    return front, [networks[p.candidate.id, p.tags.get(SHARE)] for p in front.points]
 
 
 def compared(history: Sequence[Entry]) -> list[Entry]:
     """The evaluations of the final phase, seeds averaged; those of the search if there is none."""
     evaluations = [e for e in history if e.ok and isinstance(e.work, Evaluate)]
     final = [e for e in evaluations if e.tags.get("stage") == "final"]
-    groups: dict[tuple[str, str], list[Entry]] = {}
+    groups: dict[tuple[Network, str], list[Entry]] = {}
     for entry in final or evaluations:
-        groups.setdefault((entry.candidate.id, str(entry.tags.get("arm"))), []).append(entry)
+        groups.setdefault((network_of(entry), str(entry.tags.get("arm"))), []).append(entry)
     return [merged(group) for group in groups.values()]
