@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
@@ -22,6 +22,7 @@ from torch import nn
 from nas.core.canonical import content_id
 from nas.core.errors import CandidateError, ConfigError, DivergenceError, Interrupted
 from nas.core.protocols import Context
+from nas.core.registry import imported
 from nas.core.work import Spent
 from nas.layers import exchange, settle
 from nas.training.augment import Augmentation, Pipeline
@@ -30,8 +31,12 @@ from nas.training.data.dataset import DataSet, Split
 from nas.training.device import autocast, deterministic, is_out_of_memory, resolve
 from nas.training.randomness import derive, seeded
 from nas.training.recipe import TrainingRecipe
+from nas.training.schedules import SCHEDULES
 from nas.training.stepper import Stepper
 from nas.training.stream import Placed
+
+if TYPE_CHECKING:
+    from nas.training.autolrs import RateSearch
 
 EVALUATION_BATCH = 512
 CHECK_EVERY = 100
@@ -221,6 +226,7 @@ class _Run:
         horizon = max(epochs, options.horizon or epochs)
         self._stepper = Stepper(network, train, self._pipeline, recipe, horizon, seed)
         self._validation = Placed(data.validation, device)
+        self._search = self._searching(horizon)
         self._curve: dict[str, list[float]] = {"train_loss": []}
         self._last: dict[str, float] = {}
         self._epoch = 0
@@ -259,12 +265,12 @@ class _Run:
 
     def _train_epoch(self) -> None:
         stepper, steps = self._stepper, self._stepper.steps
-        if stepper.step == 0:
-            self._reseed("train")
         stepper.begin_epoch(self._epoch)
         while stepper.step < steps:
             self._look_up()
             try:
+                if self._search is not None:
+                    self._search.before_step(self._epoch)
                 stepper.take_step()
             except DivergenceError as error:
                 epoch = self._epoch + 1
@@ -289,13 +295,37 @@ class _Run:
         self._context.emit("progress", {**where, "scalars": scalars, **self._options.labels})
 
     def _measure_validation(self) -> None:
+        self._last = self._validated()
+        self._check_finite(self._last["loss"])
+
+    def _validated(self) -> dict[str, float]:
         self._reseed("validation")
         average = self._stepper.average
         with nullcontext() if average is None else average.applied():
-            self._last = measure(
-                self._network, self._validation, self._pipeline, self._recipe.precision
-            )
-        self._check_finite(self._last["loss"])
+            return measure(self._network, self._validation, self._pipeline, self._recipe.precision)
+
+    def _searching(self, horizon: int) -> RateSearch | None:
+        """What looks for the learning rate, if the schedule is a search."""
+        row = SCHEDULES.get(self._recipe.schedule)
+        if not row.search:
+            return None
+
+        def validate() -> float:
+            loss = self._validated()["loss"]
+            self._stepper.looked_at += len(self._validation)
+            self._network.train()
+            return loss
+
+        steps, settings = self._stepper.steps, self._recipe.schedule_settings
+        found: RateSearch = imported(row.search)(
+            self._stepper,
+            row.settings(**settings),
+            round(self._recipe.warmup_epochs * steps),
+            horizon * steps,
+            self._look_up,
+            validate if len(self._validation) else None,
+        )
+        return found
 
     def _reseed(self, purpose: str) -> None:
         torch.manual_seed(derive(self._seed, purpose, self._epoch))
@@ -354,7 +384,10 @@ class _Run:
             "seconds": self._elapsed(),
             "curve": self._curve,
             "last": self._last,
-            "stepper": self._stepper.state(),
+            "search": None if self._search is None else self._search.state(),
+            "stepper": (
+                self._stepper.state() if self._search is None else self._search.stepper_state()
+            ),
         }
 
     def _resume(self, resume_from: Path | None) -> None:
@@ -373,6 +406,8 @@ class _Run:
         self._paid_looks = state["paid_looks"]
         self._curve, self._last = state["curve"], state["last"]
         self._stepper.load_state(state["stepper"])
+        if self._search is not None:
+            self._search.load_state(state["search"])
 
 
 def _move(network: nn.Module, device: torch.device, recipe: TrainingRecipe) -> None:
