@@ -135,9 +135,7 @@ SCHEDULE_FREE_SGD = Member(
 PRODIGY = Member(
     ProdigySettings,
     "nas.optimizers.extra_members:prodigy",
-    Traits(
-        "Mishchenko & Defazio, ICML 2024", "free", 1.0, (0.3, 3.0), copies=4, excludes=WRAPPERS
-    ),
+    Traits("Mishchenko & Defazio, ICML 2024", "free", 1.0, (0.3, 3.0), copies=4, excludes=WRAPPERS),
     LIBRARY,
 )
 SOAP = Member(

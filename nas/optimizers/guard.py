@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any, Final
 
 import torch
@@ -62,8 +63,12 @@ class _Guarded:
         value = torch.as_tensor(found).detach()
         if not bool(value.isfinite().all()):
             what = "gradient in the inputs" if wishes.get("inputs") else "loss"
-            number = f"is {float(value)}" if value.numel() == 1 else "has elements that are no number"
-            raise DivergenceError(f"diverged: the {what} {number}", "lower learning_rate or clip_norm")
+            number = (
+                f"is {float(value)}" if value.numel() == 1 else "has elements that are no number"
+            )
+            raise DivergenceError(
+                f"diverged: the {what} {number}", "lower learning_rate or clip_norm"
+            )
         return found
 
     def __getattr__(self, name: str) -> Any:
@@ -83,7 +88,7 @@ def _compare(theirs: Any, ours: dict[str, Any]) -> None:
     found, wanted = theirs.get("shapes"), ours["shapes"]
     if found == wanted:
         return
-    ways = zip(sum(found or [], []), sum(wanted, []), strict=False)
+    ways = zip(chain(*(found or [])), chain(*wanted), strict=False)
     first = next((f": {a} where {b} is" for a, b in ways if a != b), "")
     raise ConfigError(
         f"the state of {title} is of parameters of other shapes or groups{first}",

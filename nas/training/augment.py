@@ -75,7 +75,6 @@ class Pipeline:
         inputs = images.to(torch.float32, memory_format=self._format)
         return inputs.add_(self._shift).mul_(self._scale)
 
-
     def moved(self, inputs: Tensor, way: Tensor) -> Tensor:
         """Inputs whose pixels are moved, and stay at black or white where they would go beyond.
 

@@ -15,12 +15,15 @@ from typing import Any, Final
 
 import torch
 
+from nas.core.config import build_settings
 from nas.core.errors import DivergenceError
+from nas.core.registry import imported
 from nas.training.forecast import forecast, next_place
-from nas.training.schedules import AutoLrsSettings
+from nas.training.recipe import TrainingRecipe
+from nas.training.schedules import SCHEDULES, AutoLrsSettings
 from nas.training.stepper import Stepper
 
-__all__ = ["RateSearch"]
+__all__ = ["RateSearch", "searching"]
 
 STAGES: Final = 15
 """Stages of the first's length in a short training: after three doublings, 1 + 2 + 4 + 8."""
@@ -62,7 +65,9 @@ class RateSearch:
         self._until, self._total = start, total
         self._between = between
         self._validate = validate if settings.validation else None
-        first = min(settings.stage, max(round(SHORTEST / settings.share), (total - start) // STAGES))
+        first = min(
+            settings.stage, max(round(SHORTEST / settings.share), (total - start) // STAGES)
+        )
         self._lengths = [first * 2**n for n in range(settings.doublings + 1)]
         self._stage = 0
         self._factor = 1.0
@@ -178,3 +183,30 @@ class RateSearch:
         self._stage, self._until = state["stage"], state["until"]
         self._factor = state["factor"]
         self._tries = [(place, value) for place, value in state["tries"]]
+
+
+def searching(
+    recipe: TrainingRecipe,
+    stepper: Stepper,
+    horizon: int,
+    between: Callable[[], None],
+    validate: Callable[[], float] | None,
+) -> RateSearch | None:
+    """What looks for the rate while a stepper trains; None if the recipe's schedule knows it.
+
+    Args:
+        recipe: How it trains.
+        stepper: Takes the steps.
+        horizon: Epochs that the schedule is laid out for.
+        between: See `RateSearch`.
+        validate: Likewise.
+    """
+    row = SCHEDULES.get(recipe.schedule)
+    if not row.search:
+        return None
+    settings = build_settings(row.settings, recipe.schedule_settings, f"{recipe.schedule} setting")
+    warmup = round(recipe.warmup_epochs * stepper.steps)
+    found: RateSearch = imported(row.search)(
+        stepper, settings, warmup, horizon * stepper.steps, between, validate
+    )
+    return found

@@ -51,7 +51,7 @@ class Batch:
         inputs: bool = False,
         moved: Tensor | None = None,
     ) -> Tensor:
-        """Loss and gradients; running statistics count the batch at the first call as it is only."""
+        """Loss and gradients; running statistics count the batch once, and as it is."""
         if inputs:
             return self._stepper.direction(self._inputs, self._targets)
         where = self._inputs if moved is None else self._stepper.moved(self._inputs, moved)
@@ -234,7 +234,7 @@ class Stepper:
         return Moment(number, self._horizon * self.steps, self.steps)
 
     def _count_anew(self, stream: Stream) -> None:
-        """Make running statistics fit the weights: of the same images, seen alike, at every time."""
+        """Make running statistics fit the weights; of the same images, seen alike, every time."""
         if not counted(self._network):
             return
         chance = generator(self._seed, "statistics", device=self._device)

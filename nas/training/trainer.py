@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -22,21 +22,17 @@ from torch import nn
 from nas.core.canonical import content_id
 from nas.core.errors import CandidateError, ConfigError, DivergenceError, Interrupted
 from nas.core.protocols import Context
-from nas.core.registry import imported
 from nas.core.work import Spent
 from nas.layers import exchange, settle
 from nas.training.augment import Augmentation, Pipeline
+from nas.training.autolrs import searching
 from nas.training.checkpoint import Checkpoints
 from nas.training.data.dataset import DataSet, Split
 from nas.training.device import autocast, deterministic, is_out_of_memory, resolve
 from nas.training.randomness import derive, seeded
 from nas.training.recipe import TrainingRecipe
-from nas.training.schedules import SCHEDULES
 from nas.training.stepper import Stepper
 from nas.training.stream import Placed
-
-if TYPE_CHECKING:
-    from nas.training.autolrs import RateSearch
 
 EVALUATION_BATCH = 512
 CHECK_EVERY = 100
@@ -226,13 +222,14 @@ class _Run:
         horizon = max(epochs, options.horizon or epochs)
         self._stepper = Stepper(network, train, self._pipeline, recipe, horizon, seed)
         self._validation = Placed(data.validation, device)
-        self._search = self._searching(horizon)
+        validate = self._validation_loss if len(self._validation) else None
+        self._search = searching(recipe, self._stepper, horizon, self._look_up, validate)
         self._curve: dict[str, list[float]] = {"train_loss": []}
         self._last: dict[str, float] = {}
         self._epoch = 0
-        self._paid = 0  # epochs that an earlier, shorter training has accounted for,
-        self._paid_passes = 0  # the gradient evaluations that it took,
-        self._paid_looks = 0  # and the images it looked at beside them
+        # Epochs, gradient evaluations and images looked at beside them that an earlier, shorter
+        # training has accounted for.
+        self._paid = [0, 0, 0]
         self._seconds = 0.0  # of this training before it was interrupted
         self._checkpoints = Checkpoints(
             context.scratch,
@@ -304,28 +301,12 @@ class _Run:
         with nullcontext() if average is None else average.applied():
             return measure(self._network, self._validation, self._pipeline, self._recipe.precision)
 
-    def _searching(self, horizon: int) -> RateSearch | None:
-        """What looks for the learning rate, if the schedule is a search."""
-        row = SCHEDULES.get(self._recipe.schedule)
-        if not row.search:
-            return None
-
-        def validate() -> float:
-            loss = self._validated()["loss"]
-            self._stepper.looked_at += len(self._validation)
-            self._network.train()
-            return loss
-
-        steps, settings = self._stepper.steps, self._recipe.schedule_settings
-        found: RateSearch = imported(row.search)(
-            self._stepper,
-            row.settings(**settings),
-            round(self._recipe.warmup_epochs * steps),
-            horizon * steps,
-            self._look_up,
-            validate if len(self._validation) else None,
-        )
-        return found
+    def _validation_loss(self) -> float:
+        """In the middle of training."""
+        loss = self._validated()["loss"]
+        self._stepper.looked_at += len(self._validation)
+        self._network.train()
+        return loss
 
     def _reseed(self, purpose: str) -> None:
         torch.manual_seed(derive(self._seed, purpose, self._epoch))
@@ -357,10 +338,11 @@ class _Run:
     def _spent(self) -> Spent:
         """What was paid: two gradients a step make an epoch cost two."""
         stepper = self._stepper
-        passes = (stepper.gradient_evaluations - self._paid_passes) / stepper.steps
-        measured = len(self._data.validation) * (self._epochs - self._paid)
-        looks = stepper.looked_at - self._paid_looks
-        seen = len(self._data.train) * FORWARDS_PER_STEP * passes + measured + looks
+        epochs, gradients, looked_at = self._paid
+        passes = (stepper.gradient_evaluations - gradients) / stepper.steps
+        measured = len(self._data.validation) * (self._epochs - epochs)
+        measured += stepper.looked_at - looked_at
+        seen = len(self._data.train) * FORWARDS_PER_STEP * passes + measured
         return Spent(
             epochs=passes,
             evaluations=1,
@@ -376,18 +358,15 @@ class _Run:
         return content_id([*parts, recipe, self._data.fingerprint, self._device.type])
 
     def _state(self) -> dict[str, Any]:
+        search = self._search
         return {
             "epoch": self._epoch,
             "paid": self._paid,
-            "paid_passes": self._paid_passes,
-            "paid_looks": self._paid_looks,
             "seconds": self._elapsed(),
             "curve": self._curve,
             "last": self._last,
-            "search": None if self._search is None else self._search.state(),
-            "stepper": (
-                self._stepper.state() if self._search is None else self._search.stepper_state()
-            ),
+            "search": search and search.state(),
+            "stepper": self._stepper.state() if search is None else search.stepper_state(),
         }
 
     def _resume(self, resume_from: Path | None) -> None:
@@ -396,15 +375,13 @@ class _Run:
         if state is None and resume_from is not None:
             state = self._checkpoints.read(self._epochs, resume_from)
             if state is not None:
-                passes = state["stepper"]["gradient_evaluations"]
-                state |= {"paid": state["epoch"], "paid_passes": passes, "seconds": 0.0}
-                state["paid_looks"] = state["stepper"]["looked_at"]
+                stepper = state["stepper"]
+                paid = [state["epoch"], stepper["gradient_evaluations"], stepper["looked_at"]]
+                state |= {"paid": paid, "seconds": 0.0}
         if state is None:
             return
         self._epoch, self._seconds = state["epoch"], state["seconds"]
-        self._paid, self._paid_passes = state["paid"], state["paid_passes"]
-        self._paid_looks = state["paid_looks"]
-        self._curve, self._last = state["curve"], state["last"]
+        self._paid, self._curve, self._last = state["paid"], state["curve"], state["last"]
         self._stepper.load_state(state["stepper"])
         if self._search is not None:
             self._search.load_state(state["search"])

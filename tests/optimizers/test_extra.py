@@ -138,7 +138,9 @@ def test_it_is_the_papers_rule(name: str) -> None:
 @pytest.mark.parametrize("name", marked(["ademamix"]))
 def test_its_warm_up_goes_from_the_fast_mean_to_the_slow_one(name: str) -> None:
     found = run(name, warmup=STEPS, beta3=0.99)
-    torch.testing.assert_close(found[0], run(name, alpha=5.0 / STEPS, beta3=0.9)[0], atol=0.05, rtol=0)
+    torch.testing.assert_close(
+        found[0], run(name, alpha=5.0 / STEPS, beta3=0.9)[0], atol=0.05, rtol=0
+    )
     assert not torch.equal(found[-1], run(name, beta3=0.99)[-1])
 
 

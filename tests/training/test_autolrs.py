@@ -28,7 +28,7 @@ Make = Callable[..., nn.Module]
 HELD = "held-of-a-test"
 
 
-# -- the forecast -----------------------------------------------------------------------------------
+# -- the forecast ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("a", "b", "c"), [(2.0, 0.05, 0.3), (1.0, 0.01, 0.0), (-0.4, 0.1, 1.0)])
@@ -61,7 +61,7 @@ def test_short_and_broken_series() -> None:
     assert forecast([1.0, math.nan, 1.0, 1.0, 1.0], 20) == math.inf
 
 
-# -- where to look next -----------------------------------------------------------------------------
+# -- where to look next ----------------------------------------------------------------------------
 
 
 def curve(place: float) -> float:
@@ -101,7 +101,7 @@ def test_places_that_diverge_are_left() -> None:
     assert len({place for place, _ in everywhere}) == 10
 
 
-# -- in a training ----------------------------------------------------------------------------------
+# -- in a training ---------------------------------------------------------------------------------
 
 SETTINGS: dict[str, Any] = {"stage": 5, "doublings": 1, "tries": 3, "share": 0.4}
 RECIPE = TrainingRecipe(
@@ -244,9 +244,7 @@ def test_a_longer_training_goes_on_from_a_shorter_one(
     options = FitOptions(horizon=5, keep_state=state)
     short = fit(conv_net(), few_digits, RECIPE, epochs=2, seed=3, options=options)
     other = conv_net()
-    rest = fit(
-        other, few_digits, RECIPE, seed=3, options=FitOptions(horizon=5), resume_from=state
-    )
+    rest = fit(other, few_digits, RECIPE, seed=3, options=FitOptions(horizon=5), resume_from=state)
     assert (rest.figures, rest.curve) == (whole.figures, whole.curve)
     assert short.spent.epochs + rest.spent.epochs == pytest.approx(whole.spent.epochs)
     for name, tensor in network.state_dict().items():
@@ -283,7 +281,9 @@ def test_rates_that_diverge_are_not_taken(
     fit(conv_net(), few_digits, recipe, seed=1)
     assert all(factor < 1e6 for _, factor in found)
     settings["lowest"] = 1e25
-    with pytest.raises(CandidateError, match=r"no number at any of 6 rates tried in epoch 1; lower"):
+    with pytest.raises(
+        CandidateError, match=r"no number at any of 6 rates tried in epoch 1; lower"
+    ):
         fit(conv_net(), few_digits, recipe.but(schedule_settings=settings), seed=1)
 
 
