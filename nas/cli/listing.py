@@ -45,8 +45,14 @@ def _space_facts(name: str) -> Mapping[str, Any]:
 def _traits(name: str) -> Mapping[str, Any]:
     from nas.optimizers import OPTIMIZERS
 
-    traits = OPTIMIZERS.get(name).traits
-    return {**traits.__dict__, "rates": list(traits.rates), "excludes": sorted(traits.excludes)}
+    member = OPTIMIZERS.get(name)
+    traits = member.traits
+    lists = {
+        "rates": list(traits.rates),
+        "excludes": sorted(traits.excludes),
+        "schedules": sorted(traits.schedules),
+    }
+    return {**traits.__dict__, **lists, "package": member.package}
 
 
 @dataclass(frozen=True)

@@ -156,12 +156,13 @@ def build(
             not go together, a package is missing, or there is no parameter.
     """
     from nas.optimizers.guard import guard
+    from nas.optimizers.rule import grouped
 
     check_package(name)
     member = OPTIMIZERS.get(name)
     values = build_settings(member.settings, settings, f"{name} setting")
     around = check_step(name, step, step_settings or {})
-    made = guard(member.create(params, values), name)
+    made = guard(member.create(grouped(params), values), name)
     if around is None:
         return made
     return guard(STEPS.get(step).around(made, around), f"{step}({name})")

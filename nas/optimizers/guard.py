@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any, Final
 
 import torch
@@ -87,7 +88,7 @@ def _compare(theirs: Any, ours: dict[str, Any]) -> None:
     found, wanted = theirs.get("shapes"), ours["shapes"]
     if found == wanted:
         return
-    ways = zip(sum(found or [], []), sum(wanted, []), strict=False)
+    ways = zip(chain(*(found or [])), chain(*wanted), strict=False)
     first = next((f": {a} where {b} is" for a, b in ways if a != b), "")
     raise ConfigError(
         f"the state of {title} is of parameters of other shapes or groups{first}",

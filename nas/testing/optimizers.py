@@ -116,7 +116,7 @@ def takes_groups_and_odd_parameters(title: str) -> None:
     moving = [number, vector, matrix, kernel]
 
     class Quartic:
-        """Half the sum of all squares, and of what the inputs do; knows every wish."""
+        """Half the sum of all fourth powers; knows every wish."""
 
         examples = 4
 
@@ -132,9 +132,9 @@ def takes_groups_and_odd_parameters(title: str) -> None:
                 return torch.ones(4)
             for tensor in (*moving, still):
                 tensor.grad = None
-            loss = 0.5 * sum((w.square() ** 2).sum() for w in (*moving, still))
+            loss = torch.stack([(w.square() ** 2).sum() for w in (*moving, still)]).sum() / 2
             if backward:
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
             return loss
 
     name, step = parts(title)
@@ -147,7 +147,7 @@ def takes_groups_and_odd_parameters(title: str) -> None:
         optimizer = build(name, groups, step=step)
     before = {w: w.detach().clone() for w in (*moving, idle, still, frozen)}
     for _ in range(2):
-        optimizer.step(Quartic())  # type: ignore[arg-type]
+        optimizer.step(Quartic())
     for tensor, was in before.items():
         shape = list(tensor.shape)
         require(torch.isfinite(tensor).all(), f"{title} gives no number for a weight {shape}")

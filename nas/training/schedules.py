@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from nas.core.config import Settings, build_settings
 from nas.core.registry import Registry
@@ -88,6 +88,43 @@ class PowerSettings(ScheduleSettings):
     decay: float = Field(default=0.1, ge=0, le=1)
 
 
+class AutoLrsSettings(ScheduleSettings):
+    """Settings of AutoLRS, where a factor is one of the learning rate.
+
+    Attributes:
+        lowest: Least factor that is tried, above 0.
+        highest: Largest factor that is tried: one at which the network cannot break down, which a
+            few steps may not show.
+        stage: Steps of the first stage, at most: a fifteenth of a training of less than fifteen
+            such, but no less than makes tries of 20 steps.
+        doublings: How often the next stage is twice as long.
+        tries: Factors tried at the beginning of a stage, at least 2.
+        share: Steps of a try, as a share of the stage's.
+        kappa: How much a factor of which little is known is preferred to one that is known to be
+            good.
+        validation: Whether stages after the longest but one are judged by the validation loss,
+            where there are images for it; all others are by the training loss.
+        rise: Losses of which one is above the stage's first by this factor are not forecast: the
+            mean of the last is taken.
+    """
+
+    lowest: float = Field(default=0.01, gt=0)
+    highest: float = Field(default=3.0, gt=0)
+    stage: int = Field(default=1000, ge=1)
+    doublings: int = Field(default=3, ge=0, le=20)
+    tries: int = Field(default=10, ge=2, le=100)
+    share: float = Field(default=0.1, gt=0, le=1)
+    kappa: float = Field(default=2.0, ge=0)
+    validation: bool = True
+    rise: float = Field(default=2.0, ge=1)
+
+    @model_validator(mode="after")
+    def _some_room(self) -> AutoLrsSettings:
+        if self.lowest >= self.highest:
+            raise ValueError(f"lowest {self.lowest} to be less than highest {self.highest}")
+        return self
+
+
 @dataclass(frozen=True)
 class Moment:
     """When a rate is asked for; warm-up is over and not counted.
@@ -113,10 +150,13 @@ class Schedule:
     Attributes:
         settings: The frozen model of its settings.
         factor: From a moment and settings to the factor of the learning rate.
+        search: "module:class" of what looks for the factor while the network is trained (see
+            `nas.training.autolrs.RateSearch`), in place of `factor`; empty for none.
     """
 
     settings: type[ScheduleSettings]
     factor: Callable[[Moment, Any], float]
+    search: str = ""
 
 
 def constant(at: Moment, settings: ScheduleSettings) -> float:
@@ -199,6 +239,11 @@ SCHEDULES.add(
     "warmup-stable-decay",
     Schedule(WsdSettings, warmup_stable_decay),
     "the full rate, then down in the last fifth; best for few epochs",
+)
+SCHEDULES.add(
+    "autolrs",
+    Schedule(AutoLrsSettings, constant, "nas.training.autolrs:RateSearch"),
+    "looked for stage by stage, at the price of training twice as long",
 )
 
 

@@ -53,7 +53,7 @@ def count_anew(network: nn.Module, look: Callable[[], object]) -> None:
     for layer in found:
         layer.train()
         layer.reset_running_stats()
-        layer.momentum = None  # type: ignore[assignment]  # a mean of all
+        layer.momentum = None  # a mean of all
     try:
         look()
     finally:

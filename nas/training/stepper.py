@@ -52,7 +52,7 @@ class Batch:
         inputs: bool = False,
         moved: Tensor | None = None,
     ) -> Tensor:
-        """Loss and gradients; running statistics count the batch at the first call as it is only."""
+        """Loss and gradients; running statistics count the batch once, and as it is."""
         if inputs:
             return self._stepper.direction(self._inputs, self._targets)
         where = self._inputs if moved is None else self._stepper.moved(self._inputs, moved)
@@ -131,6 +131,7 @@ class Stepper:
             ends,
             round(recipe.warmup_epochs * self.steps),
         )
+        self._held: float | None = None
         self._minimised = loss or loss_of(recipe, pipeline)
         self._base = [group["lr"] for group in self._optimizer.param_groups]
         self.average: Average | OptimizersAverage | None = None
@@ -156,6 +157,7 @@ class Stepper:
         """Make ready for the (remaining) steps of an epoch."""
         self._epoch = epoch
         if self.step == 0:
+            torch.manual_seed(derive(self._seed, "train", epoch))
             self._chance.manual_seed(derive(self._seed, "augment", epoch))
         if self._recipe.mixup:
             shares = np.random.default_rng(derive(self._seed, "mixup", epoch))
@@ -165,8 +167,16 @@ class Stepper:
             set_drop_path(self._recipe.drop_path * epoch / self._horizon)
         self._network.train()
 
-    def take_step(self) -> None:
-        """Draw a batch and take one optimizer step; no host sync."""
+    def hold(self, factor: float) -> None:
+        """Use this factor of the learning rate in place of the schedule's, from now on."""
+        self._held = factor
+
+    def take_step(self) -> Tensor:
+        """Draw a batch and take one optimizer step; no host sync.
+
+        Returns:
+            The loss of the batch before it, a scalar on the device.
+        """
         number = self._epoch * self.steps + self.step
         images, labels = self._stream.batch(number)
         inputs = self._pipeline.train(images, self._chance)
@@ -175,18 +185,19 @@ class Stepper:
             share = self._shares[self.step]
             inputs, others = mixup(inputs, labels, share, self._chance)
             targets = [(labels, share), (others, 1 - share)]
-        factor = self._rate(number)
+        factor = self._rate(number) if self._held is None else self._held
         for group, base in zip(self._optimizer.param_groups, self._base, strict=True):
             group["lr"] = base * factor
         batch = Batch(self, inputs, targets, len(labels))
-        loss = cast("Tensor", self._optimizer.step(batch))  # type: ignore[arg-type]
-        self._loss += loss.detach() * len(labels)
+        loss = cast("Tensor", self._optimizer.step(batch)).detach()  # type: ignore[arg-type]
+        self._loss += loss * len(labels)
         self._seen += len(labels)
         if self.average is not None:
             self.average.update(number)
         if self.hesso is not None:
             self.hesso.shrink(number)
         self.step += 1
+        return loss
 
     def gradients(
         self, inputs: Tensor, targets: Targets, *, first: bool, backward: bool, drawn: bool
@@ -240,7 +251,7 @@ class Stepper:
         return Moment(number, self._horizon * self.steps, self.steps)
 
     def _count_anew(self, stream: Stream) -> None:
-        """Make running statistics fit the weights: of the same images, seen alike, at every time."""
+        """Make running statistics fit the weights; of the same images, seen alike, every time."""
         if not counted(self._network):
             return
         chance = generator(self._seed, "statistics", device=self._device)
@@ -279,6 +290,7 @@ class Stepper:
             "loss": self._loss,
             "seen": self._seen,
             "step": self.step,
+            "held": self._held,
             "gradient_evaluations": self.gradient_evaluations,
             "looked_at": self.looked_at,
         }
@@ -294,6 +306,6 @@ class Stepper:
         self._chance.set_state(state["chance"])
         set_global_state(state["global_chance"], self._device)
         self._loss.copy_(state["loss"])
-        self._seen, self.step = state["seen"], state["step"]
+        self._seen, self.step, self._held = state["seen"], state["step"], state["held"]
         self.gradient_evaluations = state["gradient_evaluations"]
         self.looked_at = state["looked_at"]

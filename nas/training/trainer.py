@@ -26,6 +26,7 @@ from nas.core.work import Spent
 from nas.layers import exchange, settle
 from nas.layers.dropout import dropped_inputs
 from nas.training.augment import Augmentation, Pipeline
+from nas.training.autolrs import searching
 from nas.training.checkpoint import Checkpoints
 from nas.training.data.dataset import DataSet, Split
 from nas.training.device import autocast, deterministic, is_out_of_memory, resolve
@@ -230,12 +231,14 @@ class _Run:
         horizon = max(epochs, options.horizon or epochs)
         self._stepper = Stepper(network, train, self._pipeline, recipe, horizon, seed, loss)
         self._validation = Placed(data.validation, device)
+        validate = self._validation_loss if len(self._validation) else None
+        self._search = searching(recipe, self._stepper, horizon, self._look_up, validate)
         self._curve: dict[str, list[float]] = {"train_loss": []}
         self._last: dict[str, float] = {}
         self._epoch = 0
-        self._paid = 0  # epochs that an earlier, shorter training has accounted for,
-        self._paid_passes = 0  # the gradient evaluations that it took,
-        self._paid_looks = 0  # and the images it looked at beside them
+        # Epochs, gradient evaluations and images looked at beside them that an earlier, shorter
+        # training has accounted for.
+        self._paid = [0, 0, 0]
         self._seconds = 0.0  # of this training before it was interrupted
         self._checkpoints = Checkpoints(
             context.scratch,
@@ -279,12 +282,12 @@ class _Run:
 
     def _train_epoch(self) -> None:
         stepper, steps = self._stepper, self._stepper.steps
-        if stepper.step == 0:
-            self._reseed("train")
         stepper.begin_epoch(self._epoch)
         while stepper.step < steps:
             self._look_up()
             try:
+                if self._search is not None:
+                    self._search.before_step(self._epoch)
                 stepper.take_step()
             except DivergenceError as error:
                 epoch = self._epoch + 1
@@ -309,11 +312,21 @@ class _Run:
         self._context.emit("progress", {**where, "scalars": scalars, **self._options.labels})
 
     def _measure_validation(self) -> None:
+        self._last = self._validated()
+        self._check_finite(self._last["loss"])
+
+    def _validated(self) -> dict[str, float]:
         self._reseed("validation")
         average = self._stepper.average
         with nullcontext() if average is None else average.applied():
-            self._last = self._measured()
-        self._check_finite(self._last["loss"])
+            return self._measured()
+
+    def _validation_loss(self) -> float:
+        """In the middle of training."""
+        loss = self._validated()["loss"]
+        self._stepper.looked_at += len(self._validation)
+        self._network.train()
+        return loss
 
     def _measured(self) -> dict[str, float]:
         return measure(self._network, self._validation, self._pipeline, self._recipe.precision)
@@ -348,10 +361,11 @@ class _Run:
     def _spent(self) -> Spent:
         """What was paid: two gradients a step make an epoch cost two."""
         stepper = self._stepper
-        passes = (stepper.gradient_evaluations - self._paid_passes) / stepper.steps
-        measured = len(self._data.validation) * (self._epochs - self._paid)
-        looks = stepper.looked_at - self._paid_looks
-        seen = len(self._data.train) * FORWARDS_PER_STEP * passes + measured + looks
+        epochs, gradients, looked_at = self._paid
+        passes = (stepper.gradient_evaluations - gradients) / stepper.steps
+        measured = len(self._data.validation) * (self._epochs - epochs)
+        measured += stepper.looked_at - looked_at
+        seen = len(self._data.train) * FORWARDS_PER_STEP * passes + measured
         return Spent(
             epochs=passes,
             evaluations=1,
@@ -367,15 +381,15 @@ class _Run:
         return content_id([*parts, recipe, self._data.fingerprint, self._device.type])
 
     def _state(self) -> dict[str, Any]:
+        search = self._search
         return {
             "epoch": self._epoch,
             "paid": self._paid,
-            "paid_passes": self._paid_passes,
-            "paid_looks": self._paid_looks,
             "seconds": self._elapsed(),
             "curve": self._curve,
             "last": self._last,
-            "stepper": self._stepper.state(),
+            "search": search and search.state(),
+            "stepper": self._stepper.state() if search is None else search.stepper_state(),
         }
 
     def _resume(self, resume_from: Path | None) -> None:
@@ -384,16 +398,16 @@ class _Run:
         if state is None and resume_from is not None:
             state = self._checkpoints.read(self._epochs, resume_from)
             if state is not None:
-                passes = state["stepper"]["gradient_evaluations"]
-                state |= {"paid": state["epoch"], "paid_passes": passes, "seconds": 0.0}
-                state["paid_looks"] = state["stepper"]["looked_at"]
+                stepper = state["stepper"]
+                paid = [state["epoch"], stepper["gradient_evaluations"], stepper["looked_at"]]
+                state |= {"paid": paid, "seconds": 0.0}
         if state is None:
             return
         self._epoch, self._seconds = state["epoch"], state["seconds"]
-        self._paid, self._paid_passes = state["paid"], state["paid_passes"]
-        self._paid_looks = state["paid_looks"]
-        self._curve, self._last = state["curve"], state["last"]
+        self._paid, self._curve, self._last = state["paid"], state["curve"], state["last"]
         self._stepper.load_state(state["stepper"])
+        if self._search is not None:
+            self._search.load_state(state["search"])
 
 
 def _move(network: nn.Module, device: torch.device, recipe: TrainingRecipe) -> None:

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from nas.core.errors import ConfigError, PluginError, UnsupportedError
 from nas.optimizers import OPTIMIZERS, PLAIN, STEPS, build
+from nas.testing.closures import Problem
+from tests.optimizers.members import marked
 
 WRAPPED: list[tuple[str, dict[str, Any]]] = [
     ("sam", {}),
@@ -217,17 +219,95 @@ def test_states_of_others_are_refused() -> None:
     Training("sgd", "sam", {}).optimizer.load_state_dict(state("sam"))
 
 
-def test_many_tensors_at_once_are_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "step", "settings"),
+    [("lion", PLAIN, {}), *(("sgd", *step) for step in WRAPPED)],
+)
+def test_many_tensors_at_once_are_one_by_one(
+    name: str, step: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The form for devices with launches, computed here."""
-    from nas.optimizers import lion
+    from nas.optimizers import lion, sam
 
     def train() -> list[Tensor]:
-        training = Training("lion", PLAIN, {}, double=True)
+        training = Training(name, step, settings, double=True)
         for number in range(5):
             training.step(number)
         return training.weights()
 
     loop = train()
     monkeypatch.setattr(lion, "LOOPS", frozenset())
+    monkeypatch.setattr(sam, "NUMBERS", frozenset())
     for a, b in zip(train(), loop, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+
+
+def joined(tensors: list[Tensor]) -> Tensor:
+    return torch.cat([tensor.flatten() for tensor in tensors])
+
+
+@pytest.mark.parametrize(
+    ("adaptive", "k", "alpha"), [(False, 1, 0.0), (True, 1, 0.0), (False, 3, 0.7)]
+)
+def test_steps_are_a_plain_loop_over_all_weights(adaptive: bool, k: int, alpha: float) -> None:
+    """Of one vector of all weights, in float64, with SGD."""
+    name = "looksam" if k > 1 else "sam"
+    extra = {"k": k, "alpha": alpha} if k > 1 else {}
+    rho, rate = 0.3, 0.05
+    problem = Problem(
+        f"{name}(sgd)",
+        dtype=torch.float64,
+        learning_rate=rate,
+        momentum=0.0,
+        step_settings={"rho": rho, "adaptive": adaptive, **extra},
+    )
+    twin = Problem("sgd", dtype=torch.float64)
+
+    def gradient(number: int, at: Tensor) -> Tensor:
+        nn.utils.vector_to_parameters(at, twin.network.parameters())
+        twin.batch(number)()
+        return joined([p.grad for p in twin.network.parameters() if p.grad is not None])
+
+    w, kept = joined(twin.weights()), torch.zeros(())
+    for number in range(7):
+        g = gradient(number, w)
+        used = g
+        if number % k == 0:
+            way = rho * w * w * g / (w * g).norm() if adaptive else rho * g / g.norm()
+            used = gradient(number, w + way)
+            kept = used - (used @ g) / (g @ g) * g
+        elif alpha:
+            used = g + alpha * g.norm() / kept.norm() * kept
+        w = w - rate * used
+        problem.step(number)
+        torch.testing.assert_close(joined(problem.weights()), w, rtol=0, atol=1e-10)
+
+
+APART = ("sgd", "adam", "adamw", "nadamw", "adafactor", "lion", "adamp", "sgdp", "sm3", "m-fac")
+EXTRA = ("schedule-free-adamw", "schedule-free-sgd", "soap", "ademamix")
+
+
+@pytest.mark.parametrize("name", marked([*APART, *EXTRA]))
+def test_groups_of_other_rates_are_optimizers_of_their_own(name: str) -> None:
+    chance = torch.Generator().manual_seed(0)
+    starts = [torch.randn(4, 3, generator=chance, dtype=torch.float64) for _ in range(2)]
+    rates = (1e-2, 3e-3)
+
+    def made() -> list[nn.Parameter]:
+        return [nn.Parameter(start.clone()) for start in starts]
+
+    together, apart = made(), made()
+    groups = [{"params": [w], "lr": rate} for w, rate in zip(together, rates, strict=True)]
+    optimizers = [build(name, groups, weight_decay=0.1)]
+    optimizers += [
+        build(name, [w], learning_rate=rate, weight_decay=0.1)
+        for w, rate in zip(apart, rates, strict=True)
+    ]
+    for _ in range(12):
+        for weight in (*together, *apart):
+            weight.grad = weight.detach() ** 3
+        for optimizer in optimizers:
+            optimizer.step()
+    for a, b, start in zip(together, apart, starts, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+        assert not torch.equal(a.detach(), start)

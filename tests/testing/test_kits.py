@@ -12,6 +12,7 @@ import torch
 
 from nas.core.architecture import Architecture, Candidate, Recipe
 from nas.core.choices import Categorical
+from nas.core.config import Settings
 from nas.core.space import Space
 from nas.core.tree import ChoiceTree
 from nas.optimizers import OPTIMIZERS, Member, OptimizerSettings
@@ -81,7 +82,9 @@ class Wrong(torch.optim.SGD):
 
     Args:
         defect: "blind" takes no gradient, "silent" returns nothing, "still" moves no weight of the
-            first tensor, "drifting" depends on what its state does not hold.
+            first tensor, "drifting" depends on what its state does not hold, "levelling" has one
+            rate for all groups, "careless" leaves weights where a second gradient failed,
+            "credulous" takes any state, "brutal" turns weights into numbers it cannot hold.
     """
 
     def __init__(self, params: Any, lr: float, defect: str) -> None:
@@ -94,14 +97,38 @@ class Wrong(torch.optim.SGD):
             return 0.0
         first = self.param_groups[0]["params"][0]
         before = first.detach().clone()
+        if self._defect == "careless" and closure is not None:
+            with torch.no_grad():
+                first.add_(1)
+            closure()
+            with torch.no_grad():
+                first.sub_(1)
+        if self._defect == "levelling":
+            for group in self.param_groups:
+                group["lr"] = self.param_groups[0]["lr"]
         loss = super().step(closure)  # type: ignore[arg-type]
         self._steps += 1
         with torch.no_grad():
+            if self._defect == "brutal":
+                first.mul_(torch.tensor(1e30)).mul_(1e-30)
             if self._defect == "still":
                 first.copy_(before)
             if self._defect == "drifting":
                 first.add_(1e-3 * self._steps)
         return None if self._defect == "silent" else loss
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if self._defect == "credulous":
+            super().__setstate__({"param_groups": self.param_groups, "state": self.state})
+        else:
+            super().load_state_dict(state_dict)
+
+
+class AnyRate(Settings):
+    """Takes rates that no optimizer can use."""
+
+    learning_rate: float = 0.1
+    weight_decay: float = 0.0
 
 
 @pytest.fixture
@@ -128,6 +155,14 @@ def wrong() -> Iterator[Callable[[str], str]]:
         ("silent", "gives_the_loss_where_it_was", "returns None"),
         ("still", "moves_the_weights", "leaves weights as they are"),
         ("drifting", "goes_on_exactly_from_its_state", "goes on otherwise"),
+        ("levelling", "takes_groups_and_odd_parameters", "a rate of 0"),
+        (
+            "careless",
+            "leaves_weights_where_a_closure_fails",
+            "although call 1 of its closure fails",
+        ),
+        ("credulous", "refuses_states_of_others", "a state of another optimizer is taken"),
+        ("brutal", "refuses_what_it_cannot_optimize", "no number in float16"),
     ],
 )
 def test_an_optimizer_that_breaks_a_promise_is_found(
@@ -138,6 +173,17 @@ def test_an_optimizer_that_breaks_a_promise_is_found(
         OPTIMIZER_CHECKS[check](name)
     with pytest.raises(AssertionError):
         check_optimizer(name)
+
+
+def test_an_optimizer_of_any_rate_is_found() -> None:
+    name = "wrong-rate"
+    make = Member(AnyRate, lambda params, settings: torch.optim.SGD(params, settings.learning_rate))  # type: ignore[arg-type]
+    OPTIMIZERS.add(name, make, "of a test")
+    try:
+        with pytest.raises(AssertionError, match="wrong-rate with learning_rate"):
+            OPTIMIZER_CHECKS["refuses_wrong_settings"](name)
+    finally:
+        OPTIMIZERS._rows.pop(name)
 
 
 def test_spaces_of_others_pass() -> None:

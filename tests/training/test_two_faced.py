@@ -106,7 +106,7 @@ def test_statistics_are_those_of_the_measured_weights(few_digits: DataSet, conv_
 def test_looks_are_paid_but_are_no_gradients(few_digits: DataSet, conv_net: Make) -> None:
     spent = fit(conv_net(), few_digits, recipe(MEAN), seed=1, options=FitOptions(macs=1.0)).spent
     images = len(few_digits.train)
-    # Three gradients an epoch, a measurement each, and statistics counted after each and at the end.
+    # Gradients and a measurement an epoch; statistics are counted after each and at the end.
     assert spent.macs == 3 * (3 * images + len(few_digits.validation)) + 4 * images
     assert spent.epochs == 3
     plain = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
