@@ -31,6 +31,9 @@ UNCHANGED: Final = frozenset(
 WITH_INDICES: Final = frozenset(
     {"max_pool2d_with_indices", "max_pool3d_with_indices", "adaptive_max_pool2d"}
 )
+GATES: Final = frozenset({"sigmoid", "hardsigmoid"})
+"""Operations that make something else of a zero, to multiply with."""
+
 OVER_PIXELS: Final = frozenset({"mean", "sum", "amax"})
 NORMS: Final = frozenset({"native_batch_norm", "cudnn_batch_norm", "_native_batch_norm_legit"})
 
@@ -90,7 +93,13 @@ def _mul(to: Trace, result: Tensor, a: Any, b: Any, **_: Any) -> None:
         other = b if to.of(a) is not None else a
         if isinstance(other, Tensor) and other.numel() != 1:
             raise to.refused("a tensor that scales it")
-    to.give(result, sides[0] if len(sides) == 1 else to.join(*sides))
+    ids = sides[0] if len(sides) == 1 else to.join(*sides)
+    scales = [to.gates(side) for side in (a, b) if to.of(side) is not None]
+    (to.gate if all(scales) else to.give)(result, ids)
+
+
+def _gate(to: Trace, result: Tensor, x: Tensor) -> None:
+    to.gate(result, _ids(to, x))
 
 
 def _div(to: Trace, result: Tensor, a: Any, b: Any, **_: Any) -> None:
@@ -174,6 +183,7 @@ def _ids(to: Trace, x: Any) -> Ids:
 
 RULES: Final[Mapping[str, Callable[..., None]]] = {
     **dict.fromkeys(UNCHANGED | WITH_INDICES, _unchanged),
+    **dict.fromkeys(GATES, _gate),
     **dict.fromkeys(OVER_PIXELS, _over_pixels),
     **dict.fromkeys(NORMS, _norm),
     "convolution": _convolution,

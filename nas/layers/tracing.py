@@ -53,6 +53,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._parents: list[int] = []
         self._pinned: list[int] = []
         self._ids: dict[int, Ids] = {}
+        self._gates: set[int] = set()
         self._alive: list[Tensor] = []  # so that no other tensor gets the id of one that is gone
 
     # -- channels ------------------------------------------------------------------------
@@ -90,6 +91,15 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def of(self, tensor: Any) -> Ids | None:
         """The channels of a tensor; None for one that does not depend on the input."""
         return self._ids.get(id(tensor))
+
+    def gates(self, tensor: Any) -> bool:
+        """Whether a tensor is not zero where its channels are, and so may only scale another."""
+        return id(tensor) in self._gates
+
+    def gate(self, tensor: Tensor, ids: Ids) -> None:
+        """Say which channels a tensor scales, along its second dimension."""
+        self.give(tensor, ids)
+        self._gates.add(id(tensor))
 
     def give(self, tensor: Tensor, ids: Ids) -> None:
         """Say which channels a tensor has, along its second dimension."""
@@ -153,6 +163,8 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
             rule = RULES.get(name)
             if rule is None:
                 raise self.refused(f"the operation {name!r}")
+            if name != "mul" and any(map(self.gates, tree_leaves((args, kwargs)))):
+                raise self.refused(f"a gate that is read by {name!r}")
             rule(self, result, *args, **kwargs)
         elif operation == "t" and id(args[0]) in self._names:
             self._names[id(result)] = self._names[id(args[0])]

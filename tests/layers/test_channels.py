@@ -16,7 +16,11 @@ from nas.layers.channels import Channels, find_channels
 from search_spaces import get_space, list_spaces
 
 SHAPE = (3, 12, 12)
-OURS = [name for name in list_spaces() if name.startswith(("darts", "nasbench"))]
+OURS = [
+    name
+    for name in list_spaces()
+    if name.startswith(("darts", "nasbench", "fbnetv3-small")) and name != "darts-extended"
+]
 
 
 def scrambled(network: nn.Module, seed: int = 0) -> nn.Module:
@@ -76,7 +80,8 @@ def test_cut_networks_of_our_spaces_are_the_masked_ones(name: str) -> None:
     space = get_space(name)
     rng = np.random.default_rng(3)
     for seed in range(3):
-        scale = {"channels": 6, "layers": 2 if name.startswith("darts") else 1}
+        wanted = {"channels": 6, "layers": 2 if name.startswith("darts") else 1}
+        scale = {key: value for key, value in wanted.items() if key in space.scale}
         if "auxiliary" in space.scale and seed % 2:
             scale["auxiliary"] = True
         torch.manual_seed(seed)
@@ -98,7 +103,9 @@ def test_as_many_as_may_go_leave_a_channel_everywhere(name: str) -> None:
     space = get_space(name)
     torch.manual_seed(0)
     member = space.sample(np.random.default_rng(8))
-    network = space.network(member, SHAPE, 10, channels=6, layers=2).eval()
+    scale = {key: 6 if key == "channels" else 2 for key in ("channels", "layers")}
+    scale = {key: value for key, value in scale.items() if key in space.scale}
+    network = space.network(member, SHAPE, 10, **scale).eval()
     channels = find_channels(network, SHAPE)
     kept = some(channels, 1.0, 0)
     assert (~kept).sum() >= channels.most
@@ -260,7 +267,9 @@ class Doing(nn.Module):
 @pytest.mark.parametrize(
     ("operation", "words"),
     [
-        (torch.sigmoid, "'sigmoid'"),
+        (torch.exp, "'exp'"),
+        (torch.sigmoid, "a gate that is read by 'convolution'"),
+        (lambda x: x + torch.sigmoid(x), "a gate that is read by 'add'"),
         (nn.GroupNorm(2, 4), "'native_group_norm' .in 'operation', a GroupNorm"),
         (lambda x: x.transpose(1, 2).flatten(2).unsqueeze(1), "'transpose'"),
         (lambda x: x + 1, "a constant that is added"),
