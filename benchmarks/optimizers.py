@@ -5,8 +5,8 @@
 200 tensors (80 kernels of 64x64x3x3, 20 matrices of 320x320, 100 vectors of 64) with 5,003,520
 parameters, one thread, gradients that do not change. Printed: the median milliseconds of a step (of
 this process's time on a CPU) and its ratio to AdamW's, not fused (``loop`` on a CPU, ``foreach`` on
-a GPU). A step around an optimizer is timed with a closure that computes nothing, so all that is seen
-is its own work.
+a GPU). A step around an optimizer is timed with a closure that computes nothing, so all that is
+seen is its own work.
 """
 
 from __future__ import annotations
