@@ -1,6 +1,6 @@
 """AutoLRS on digits beside the default rate and a grid of five, at equal cost, tries included.
 
-    python benchmarks/autolrs.py [--epochs 60] [--seeds 5] [--highest 3]
+    python benchmarks/autolrs.py [--epochs 60] [--seeds 5] [--first 0]
 
 The perceptron of `nas.testing.digits`, the engine's trainer, SGD with momentum, batch 64; 1,150
 images to train, 288 to validate, 359 to test. All have as many gradients of batches in all: AutoLRS
@@ -41,16 +41,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--highest", type=float, default=3.0)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
     args = parser.parse_args()
     torch.set_num_threads(1)
     data = load_data("digits")
     rates = [float(rate) for rate in np.geomspace(*OPTIMIZERS.get("sgd").traits.rates, 5)]
-    searched = {
-        "learning_rate": RATE,
-        "schedule": "autolrs",
-        "schedule_settings": {"highest": args.highest},
-    }
+    searched = {"learning_rate": RATE, "schedule": "autolrs"}
 
     def grid(seed: int, epochs: int) -> dict[str, float]:
         found = [train(data, seed, epochs, learning_rate=rate) for rate in rates]
@@ -66,7 +62,7 @@ def main() -> None:
     }
     print("| way | test accuracy % | each seed | gradients |\n|---|---|---|---|", flush=True)
     for name, way in ways.items():
-        runs = [way(seed) for seed in range(args.seeds)]
+        runs = [way(seed) for seed in range(args.first, args.first + args.seeds)]
         found = [100 * (1 - run["test_error"]) for run in runs]
         spread = statistics.stdev(found) if len(found) > 1 else 0.0
         print(

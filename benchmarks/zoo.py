@@ -7,7 +7,8 @@ but for those that go with a constant rate only. Each method at five rates from 
 largest that its traits name, evenly in the logarithm; printed is the best by the mean over seeds,
 and beside it the rate that its family's best and its own factor give. Epochs are divided by what a
 step costs in gradients, so that all have as many forward and backward passes; ``--epochs-alike``
-gives all the same epochs. Sharpness is the largest eigenvalue of the training loss's Hessian, by power iteration.
+gives all the same epochs. Sharpness is the largest eigenvalue of the training loss's Hessian, by
+power iteration.
 """
 
 from __future__ import annotations

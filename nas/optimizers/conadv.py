@@ -49,45 +49,41 @@ class ConAdv(Around):
         every = [p for group in self.param_groups for p in group["params"] if p.requires_grad]
         # The next gradient may be written over this one.
         clean = {p: p.grad.clone() for p in dense(every) if p.grad is not None}
-        with self._stale(every), torch.enable_grad():
+        with self._stale(every) as now, torch.enable_grad():
             uphill = asked(closure, inputs=True)
         with torch.enable_grad():
             asked(closure, moved=self._epsilon * uphill.sign())
-        for weight in dense(every):
-            clean[weight] = weight.grad.add_(clean.get(weight, 0.0))  # type: ignore[union-attr]
-        for weight, both in clean.items():
-            weight.grad = both.mul_(0.5)
-        self._remember(every)
+        self._halve(dense(every), clean)
+        for weight, copy in zip(every, now, strict=True):
+            kept = self.state[weight].setdefault("stale", [copy] * self._tau)
+            kept[self.taken % self._tau] = copy  # in place of those that have just been used
         self.base.step()
         self.taken += 1
         return loss
 
     @contextmanager
-    def _stale(self, weights: list[Tensor]) -> Iterator[None]:
-        """Weights are those of `tau` steps ago, and put back whatever happens."""
+    def _stale(self, weights: list[Tensor]) -> Iterator[list[Tensor]]:
+        """Weights are those of `tau` steps ago, and put back whatever happens; gives copies."""
+        now = [w.clone() for w in weights]
         place = self.taken % self._tau
         kept = [self.state[w].get("stale") for w in weights]
-        pairs = [(w, k[place]) for w, k in zip(weights, kept, strict=True) if k is not None]
-        if not pairs:  # the first step: they are the same
-            yield
-            return
-        now, then = [w for w, _ in pairs], [k for _, k in pairs]
-        before = [w.clone() for w in now]
-        torch._foreach_copy_(now, then)
+        # Without any, at the first step, they are the same.
+        then = [n if k is None else k[place] for n, k in zip(now, kept, strict=True)]
+        torch._foreach_copy_(weights, then)
         try:
-            yield
+            yield now
         finally:
-            torch._foreach_copy_(now, before)
+            torch._foreach_copy_(weights, now)
 
-    def _remember(self, weights: list[Tensor]) -> None:
-        """These weights, in the place of those that have just been used."""
-        place = self.taken % self._tau
+    @staticmethod
+    def _halve(weights: list[Tensor], clean: dict[Tensor, Tensor]) -> None:
+        """Gradients become means of those that are there and the clean ones; none counts as 0."""
         for weight in weights:
-            if "stale" not in self.state[weight]:
-                copies = [weight.clone() for _ in range(self._tau)]
-                self.state[weight]["stale"] = copies
-            else:
-                self.state[weight]["stale"][place].copy_(weight)
+            if weight.grad is not None:
+                other = clean.pop(weight, None)
+                _ = weight.grad.mul_(0.5) if other is None else weight.grad.lerp_(other, 0.5)
+        for weight, other in clean.items():
+            weight.grad = other.mul_(0.5)
 
 
 def conadv(optimizer: torch.optim.Optimizer, settings: ConAdvSettings) -> torch.optim.Optimizer:

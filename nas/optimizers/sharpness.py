@@ -137,7 +137,7 @@ STEPS.add(
         "nas.optimizers.conadv:conadv",
         "Liu et al., ICLR 2022",
         lambda settings: 2 + 2 / 3,
-        copies=2.0,
+        copies=3.0,
     ),
     "images and, beside them, ones moved uphill; one set of batch normalisations for both",
 )

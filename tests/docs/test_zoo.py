@@ -30,8 +30,11 @@ def optimizers() -> str:
         member = OPTIMIZERS.get(name)
         t = member.traits
         what = OPTIMIZERS.summary(name) + (f"; **{t.warning}**" if t.warning else "")
+        if t.schedules:
+            what += f"; schedule {' or '.join(sorted(t.schedules))} only"
         low, high = t.rates
-        rate = f"{t.rate:g} of {'SGD' if t.family == 'sgd' else 'AdamW'}'s"
+        whose = {"sgd": " of SGD's", "adamw": " of AdamW's", "free": ", whatever the task"}
+        rate = f"{t.rate:g}{whose[t.family]}"
         rows.append(
             f"| `{name}` | {what} | {t.source} | {rate} | {low:g} to {high:g}"
             f" | {t.gradients:.3g} | {t.copies:g} | {settings_of(member.settings)} |\n"
@@ -90,6 +93,7 @@ def test_members_declare_what_a_recipe_space_needs(name: str) -> None:
     if name in own(OPTIMIZERS):
         assert traits.source
         assert traits.excludes <= set(STEPS.names())
+        assert traits.schedules <= set(SCHEDULES.names())
 
 
 if __name__ == "__main__":

@@ -87,3 +87,6 @@ def test_sharpness_aware_steps_end_in_flatter_places() -> None:
     assert medians[1] / medians[0] <= 0.75
     assert medians[2] / medians[0] <= 0.6
     assert medians == sorted(medians, reverse=True)
+    moved = [trained("sgd", 0.1, "conadv", (("epsilon", 0.03),), seed) for seed in range(3)]
+    assert all(run.loss < 0.02 for run in moved)
+    assert statistics.median(run.sharpness for run in moved) / medians[0] <= 0.75
