@@ -46,21 +46,26 @@ class Channels:
     """
 
     def __init__(self, found: Trace, network: nn.Module) -> None:
-        fixed, numbers = found.fixed(), dict[int, int]()
+        roots = found.roots()
+        fixed = set(roots[found.pinned()].tolist())
+        numbers: dict[int, int] = {}
         for name, ids in found.rows.items():
             if name in found.columns and not name.startswith(AUXILIARY):
-                for root in (found.root(number) for number in ids.tolist()):
+                for root in roots[ids].tolist():
                     if root not in fixed:
                         numbers.setdefault(root, len(numbers))
+        groups = np.array([numbers.get(root, STAY) for root in roots.tolist()], np.int64)
 
         def grouped(ids: Ids) -> Groups:
-            return np.array([numbers.get(found.root(i), STAY) for i in ids.tolist()], np.int64)
+            belong: Groups = groups[ids]
+            return belong
 
         self.count = len(numbers)
         self.rows = {name: grouped(ids) for name, ids in found.rows.items()}
         self.columns = {name: grouped(ids) for name, ids in found.columns.items()}
         self._narrowed = {name: grouped(ids) for name, ids in found.narrowed.items()}
-        self.crowds = _smallest({frozenset(grouped(ids).tolist()) for ids in found.states})
+        states = {id(ids): ids for ids in found.states}.values()  # most only pass on what they get
+        self.crowds = _smallest({frozenset(grouped(ids).tolist()) for ids in states})
         self._layers = self._sides(network)
 
     @property

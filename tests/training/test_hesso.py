@@ -15,13 +15,14 @@ from torch import Tensor, nn
 
 from nas.core.errors import CandidateError, Interrupted, UnsupportedError
 from nas.core.protocols import Context
-from nas.layers.adapt import adaptations
+from nas.layers.adapt import adapt_like, adaptations
 from nas.layers.channels import Channels, find_channels
 from nas.training import FitOptions, TrainingRecipe, fit
 from nas.training.augment import Augmentation, Pipeline
 from nas.training.data.dataset import DataSet
 from nas.training.hesso import Hesso, choose, scores
 from nas.training.pruning import Period, target
+from nas.training.randomness import seeded
 from nas.training.stepper import Stepper
 from nas.training.stream import Placed
 
@@ -358,3 +359,27 @@ def test_the_same_seed_gives_the_same_network(few_digits: DataSet, conv_net: Mak
         ends.append(end(network, fit(network, few_digits, SEVERAL, seed=seed)))
     check_same(ends[0], ends[1])
     assert ends[0][0][1] != ends[2][0][1]
+
+
+# -- acceptance ----------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_accuracy_is_kept_against_the_small_network_from_scratch(
+    digits: DataSet, conv_net: Make
+) -> None:
+    """Equal epochs, the shape that was found, five seeds; benchmarks/pruning.py has the figures."""
+    recipe = TrainingRecipe(epochs=15, learning_rate=0.1)
+    errors: list[tuple[float, float]] = []
+    for seed in range(5):
+        network, small = conv_net(seed, 16), conv_net(seed, 16)
+        found = fit(network, digits, recipe.but(prune=0.5), seed=seed, split="test").figures
+        assert found["pruned"] == 0.5
+        adapt_like(small, adaptations(network))
+        with seeded(seed, "scratch"):
+            for module in small.modules():
+                getattr(module, "reset_parameters", lambda: None)()
+        alone = fit(small, digits, recipe, seed=seed, split="test").figures
+        errors.append((found["test_error"], alone["test_error"]))
+    ours, theirs = np.mean(errors, axis=0)
+    assert ours <= theirs + 0.01
