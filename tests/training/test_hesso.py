@@ -281,6 +281,12 @@ def test_too_large_a_share_is_the_candidate_s_failure(few_digits: DataSet, conv_
         fit(conv_net(), few_digits, RECIPE.but(prune=0.99), seed=0)
 
 
+def test_nothing_to_remove_is_the_candidate_s_failure(few_digits: DataSet) -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    with pytest.raises(CandidateError, match="no channels that can be removed"):
+        fit(network, few_digits, RECIPE, seed=0)
+
+
 def test_networks_that_cannot_be_cut_are_refused(few_digits: DataSet) -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.Sigmoid(), nn.Linear(8, 10))
     before = copy.deepcopy(network.state_dict())
@@ -292,7 +298,11 @@ def test_networks_that_cannot_be_cut_are_refused(few_digits: DataSet) -> None:
 # -- stopping and going on -----------------------------------------------------------------------
 
 SEVERAL = RECIPE.but(
-    prune=(0.25, 0.5), ema_decay=0.9, crop_padding=1, mixup=0.2, prune_settings={"periods": 2}
+    prune=(0.25, 0.5),
+    prune_settings={"periods": 2, "end": 0.6},
+    ema_decay=0.9,
+    crop_padding=1,
+    mixup=0.2,
 )
 
 
