@@ -23,7 +23,6 @@ Kept: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
 STAY: Final = -1
 AUXILIARY: Final = "auxiliary_head."
 MIXING: Final = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
-NORMS: Final = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 class Channels:
@@ -46,21 +45,26 @@ class Channels:
     """
 
     def __init__(self, found: Trace, network: nn.Module) -> None:
-        fixed, numbers = found.fixed(), dict[int, int]()
+        roots = found.roots()
+        fixed = set(roots[found.pinned()].tolist())
+        numbers: dict[int, int] = {}
         for name, ids in found.rows.items():
             if name in found.columns and not name.startswith(AUXILIARY):
-                for root in (found.root(number) for number in ids.tolist()):
+                for root in roots[ids].tolist():
                     if root not in fixed:
                         numbers.setdefault(root, len(numbers))
+        groups = np.array([numbers.get(root, STAY) for root in roots.tolist()], np.int64)
 
         def grouped(ids: Ids) -> Groups:
-            return np.array([numbers.get(found.root(i), STAY) for i in ids.tolist()], np.int64)
+            belong: Groups = groups[ids]
+            return belong
 
         self.count = len(numbers)
         self.rows = {name: grouped(ids) for name, ids in found.rows.items()}
         self.columns = {name: grouped(ids) for name, ids in found.columns.items()}
         self._narrowed = {name: grouped(ids) for name, ids in found.narrowed.items()}
-        self.crowds = _smallest({frozenset(grouped(ids).tolist()) for ids in found.states})
+        states = {id(ids): ids for ids in found.states}.values()  # most only pass on what they get
+        self.crowds = _smallest({frozenset(grouped(ids).tolist()) for ids in states})
         self._layers = self._sides(network)
 
     @property
@@ -97,19 +101,24 @@ class Channels:
         """Of each layer that may change, the groups that it reads, if it mixes any, and makes."""
         sides = {name: [groups] for name, groups in self._narrowed.items()}
         for label, groups in self.rows.items():
-            name = label.rpartition(".")[0]
+            name, dot, _ = label.rpartition(".")
             layer, reads = network.get_submodule(name), self.columns.get(label)
-            if isinstance(layer, NORMS):
-                sides[name] = [groups]
-            elif isinstance(layer, MIXING):
-                if reads is not None:
-                    sides[name] = [reads, groups]
-            elif (groups != STAY).any():
+            known = isinstance(layer, MIXING) or hasattr(layer, "num_features")
+            if (groups != STAY).any() and not (known and self._whole(layer, name + dot)):
                 raise UnsupportedError(
                     f"channels of {name!r}, a {type(layer).__name__}, cannot be removed",
                     "train it without pruning",
                 )
+            if hasattr(layer, "num_features"):
+                sides[name] = [groups]
+            elif reads is not None:
+                sides[name] = [reads, groups]
         return sides
+
+    def _whole(self, layer: nn.Module, prefix: str) -> bool:
+        """Whether all that a layer has of each channel was met on the way."""
+        own = (*layer.named_parameters(recurse=False), *layer.named_buffers(recurse=False))
+        return all(prefix + label in self.rows for label, tensor in own if tensor.dim())
 
 
 def find_channels(network: nn.Module, input_shape: Sequence[int]) -> Channels:

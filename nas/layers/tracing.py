@@ -65,9 +65,13 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
             number = self._parents[number]
         return number
 
-    def fixed(self) -> set[int]:
-        """Roots of the channels that must stay: what is read from outside, or is never zero."""
-        return {self.root(number) for number in self._pinned}
+    def roots(self) -> Ids:
+        """The root of every channel there is."""
+        return np.array([self.root(number) for number in range(len(self._parents))], np.int64)
+
+    def pinned(self) -> Ids:
+        """The channels that must stay: what is read from outside, or is never zero."""
+        return np.array(self._pinned, np.int64)
 
     def pin(self, ids: Ids) -> None:
         """These channels stay."""
@@ -81,6 +85,8 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def join(self, first: Ids, second: Ids) -> Ids:
         """Make channels of two tensors go together, one by one."""
+        if first is second:
+            return first
         if len(first) != len(second):
             raise self.refused(f"{len(first)} channels beside {len(second)}")
         for a, b in zip(first.tolist(), second.tolist(), strict=True):

@@ -189,8 +189,12 @@ def check_room(channels: Channels, shares: Sequence[float]) -> None:
     """Refuse a share that would leave a layer without channels.
 
     Raises:
-        CandidateError: So many groups cannot go.
+        CandidateError: So many groups cannot go, or there is none.
     """
+    if not channels.count:
+        raise CandidateError(
+            "the network has no channels that can be removed", "train it without pruning"
+        )
     for share in shares:
         if target(share, channels.count) > channels.most:
             raise CandidateError(

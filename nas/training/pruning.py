@@ -39,7 +39,7 @@ class HessoSettings(Settings):
 
     periods: int = Field(default=4, ge=1)
     begin: float = Field(default=0.1, ge=0, lt=1)
-    end: float = Field(default=0.6, gt=0, le=1)
+    end: float = Field(default=0.4, gt=0, le=1)
 
     @model_validator(mode="after")
     def _in_order(self) -> HessoSettings:

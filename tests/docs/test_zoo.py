@@ -9,6 +9,7 @@ import pytest
 
 from nas.core.registry import Registry
 from nas.optimizers import OPTIMIZERS, STEPS
+from nas.training.pruning import HessoSettings
 from nas.training.schedules import SCHEDULES
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "zoo.md"
@@ -62,6 +63,15 @@ def schedules() -> str:
     )
 
 
+def pruning() -> str:
+    rows = re.findall(r"^ {8}(\w+): (.*)", HessoSettings.__doc__ or "", re.MULTILINE)
+    fields = HessoSettings.model_fields
+    assert [name for name, _ in rows] == list(fields)
+    return "| setting of `prune_settings` | |\n|---|---|\n" + "".join(
+        f"| `{name}` {fields[name].default} | {text} |\n" for name, text in rows
+    )
+
+
 def own(registry: Registry[object]) -> list[str]:
     """Members of this project, not those that tests add."""
     return [
@@ -69,7 +79,7 @@ def own(registry: Registry[object]) -> list[str]:
     ]
 
 
-TABLES = {"optimizers": optimizers, "steps": steps, "schedules": schedules}
+TABLES = {"optimizers": optimizers, "steps": steps, "schedules": schedules, "pruning": pruning}
 
 
 def between(name: str) -> re.Pattern[str]:

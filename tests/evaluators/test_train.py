@@ -13,11 +13,12 @@ import torch
 
 from nas.core.architecture import Candidate, Recipe
 from nas.core.config import RunConfig
-from nas.core.errors import CandidateError, ConfigError, Interrupted
+from nas.core.errors import CandidateError, ConfigError, Interrupted, UnsupportedError
 from nas.core.protocols import Context, Evaluator
 from nas.core.work import Evaluate
-from nas.evaluators import EVALUATORS, WEIGHTS
+from nas.evaluators import EVALUATORS, WEIGHTS, shares_of, weights_of_share
 from nas.evaluators.train import TrainEvaluator, build_network
+from nas.measure.counts import count_macs, count_parameters
 from nas.training import evaluate, load_data, load_weights
 from nas.training.data.dataset import DataSet
 from nas.training.recipe import TrainingRecipe
@@ -254,3 +255,51 @@ def test_a_budget_of_zero_gives_what_the_untrained_network_tells() -> None:
         Evaluate(Candidate(CELL, scale={"channels": 4}), 0), Context(seed=3)
     )
     assert wide.figures["synflow"] > reply.figures["synflow"]
+
+
+def test_figures_are_of_the_network_that_is_left(data: DataSet, tmp_path: Path) -> None:
+    resnet = Candidate(SPACE.members["resnet"])
+    made = evaluator(network={"channels": 4, "layers": 1}, recipe={"epochs": 2, "prune": 0.5})
+    reply = made.evaluate(Evaluate(resnet, split="test"), Context(seed=3, scratch=tmp_path))
+    whole = SPACE.cost(resnet.architecture, data.input_shape, 10, channels=4, layers=1)
+    network = build_network(resnet, data, {"channels": 4, "layers": 1}, 99)
+    load_weights(network, tmp_path / WEIGHTS)
+    assert reply.figures["params"] == count_parameters(network) < whole.params
+    assert reply.figures["macs"] == count_macs(network, data.input_shape) < whole.macs
+    assert reply.spent.macs == 2 * (3 * 40 + 40) * whole.macs  # what was trained was whole
+    assert evaluate(network, data._test, data)["error"] == reply.figures["test_error"]
+    share = tmp_path / weights_of_share(0.5)
+    assert share.read_bytes() == (tmp_path / WEIGHTS).read_bytes()
+
+
+def test_a_candidate_s_own_recipe_may_remove_channels() -> None:
+    """A search over shares sees what each leaves."""
+    made = evaluator(network={"channels": 4, "layers": 1})
+    resnet = SPACE.members["resnet"]
+    sizes = [
+        made.evaluate(Evaluate(Candidate(resnet, Recipe({"prune": share})), 1.0, 0), Context())
+        for share in (0, 0.25, 0.75)
+    ]
+    params = [reply.figures["params"] for reply in sizes]
+    assert params == sorted(set(params), reverse=True)
+    assert [reply.figures.get("pruned") for reply in sizes] == [None, 0.25, 0.75]
+
+
+def test_shares_are_known_before_any_training() -> None:
+    config = RunConfig(
+        space="nasbench201",
+        strategy="random",
+        data_settings={"limit": 40},
+        network=NETWORK,
+        recipe={"prune": [0.25, 0.5], "epochs": 6},
+    )
+    candidate = Candidate(SPACE.members["resnet"])
+    assert shares_of(config, candidate) == [(0.25, 4), (0.5, 6)]
+    assert shares_of(config, candidate, 3) == [(0.25, 2), (0.5, 3)]
+    with pytest.raises(ConfigError, match="too few"):
+        shares_of(config, candidate, 1)
+    large = Candidate(SPACE.members["resnet"], Recipe({"prune": 0.97}))
+    with pytest.raises(UnsupportedError, match="would empty a layer"):
+        shares_of(config, large)
+    with pytest.raises(UnsupportedError, match="removes no channels"):
+        shares_of(config.model_copy(update={"evaluator": "table:x"}), candidate)

@@ -316,6 +316,27 @@ def test_what_keeps_zeros_may_stand_between(operation: Callable[[Tensor], Tensor
     assert difference(masked.eval(), small.eval(), torch.randn(2, *SHAPE)) <= 1e-5
 
 
+def test_layers_of_one_s_own_are_refused_unless_all_they_have_is_known() -> None:
+    class Slow(nn.BatchNorm2d):
+        def __init__(self, channels: int) -> None:
+            super().__init__(channels)
+            self.register_buffer("speed", torch.ones(channels))
+
+    class Bare(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(4, 3, 1, 1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return nn.functional.conv2d(x, self.weight)
+
+    for number, layer in ((1, Slow(4)), (0, Bare())):
+        network = Residual()
+        network.stem[number] = layer
+        with pytest.raises(UnsupportedError, match=f"'stem.{number}', a {type(layer).__name__}"):
+            find_channels(network, SHAPE)
+
+
 def test_weights_that_are_computed_are_refused() -> None:
     network = Residual()
     nn.utils.parametrizations.weight_norm(network.stem[0])

@@ -15,13 +15,14 @@ from torch import Tensor, nn
 
 from nas.core.errors import CandidateError, Interrupted, UnsupportedError
 from nas.core.protocols import Context
-from nas.layers.adapt import adaptations
+from nas.layers.adapt import adapt_like, adaptations
 from nas.layers.channels import Channels, find_channels
 from nas.training import FitOptions, TrainingRecipe, fit
 from nas.training.augment import Augmentation, Pipeline
 from nas.training.data.dataset import DataSet
 from nas.training.hesso import Hesso, choose, scores
 from nas.training.pruning import Period, target
+from nas.training.randomness import seeded
 from nas.training.stepper import Stepper
 from nas.training.stream import Placed
 
@@ -280,6 +281,12 @@ def test_too_large_a_share_is_the_candidate_s_failure(few_digits: DataSet, conv_
         fit(conv_net(), few_digits, RECIPE.but(prune=0.99), seed=0)
 
 
+def test_nothing_to_remove_is_the_candidate_s_failure(few_digits: DataSet) -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    with pytest.raises(CandidateError, match="no channels that can be removed"):
+        fit(network, few_digits, RECIPE, seed=0)
+
+
 def test_networks_that_cannot_be_cut_are_refused(few_digits: DataSet) -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.Sigmoid(), nn.Linear(8, 10))
     before = copy.deepcopy(network.state_dict())
@@ -291,7 +298,11 @@ def test_networks_that_cannot_be_cut_are_refused(few_digits: DataSet) -> None:
 # -- stopping and going on -----------------------------------------------------------------------
 
 SEVERAL = RECIPE.but(
-    prune=(0.25, 0.5), ema_decay=0.9, crop_padding=1, mixup=0.2, prune_settings={"periods": 2}
+    prune=(0.25, 0.5),
+    prune_settings={"periods": 2, "end": 0.6},
+    ema_decay=0.9,
+    crop_padding=1,
+    mixup=0.2,
 )
 
 
@@ -358,3 +369,27 @@ def test_the_same_seed_gives_the_same_network(few_digits: DataSet, conv_net: Mak
         ends.append(end(network, fit(network, few_digits, SEVERAL, seed=seed)))
     check_same(ends[0], ends[1])
     assert ends[0][0][1] != ends[2][0][1]
+
+
+# -- acceptance ----------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_accuracy_is_kept_against_the_small_network_from_scratch(
+    digits: DataSet, conv_net: Make
+) -> None:
+    """Equal epochs, the shape that was found, five seeds; benchmarks/pruning.py has the figures."""
+    recipe = TrainingRecipe(epochs=15, learning_rate=0.1)
+    errors: list[tuple[float, float]] = []
+    for seed in range(5):
+        network, small = conv_net(seed, 16), conv_net(seed, 16)
+        found = fit(network, digits, recipe.but(prune=0.5), seed=seed, split="test").figures
+        assert found["pruned"] == 0.5
+        adapt_like(small, adaptations(network))
+        with seeded(seed, "scratch"):
+            for module in small.modules():
+                getattr(module, "reset_parameters", lambda: None)()
+        alone = fit(small, digits, recipe, seed=seed, split="test").figures
+        errors.append((found["test_error"], alone["test_error"]))
+    ours, theirs = np.mean(errors, axis=0)
+    assert ours <= theirs + 0.01
