@@ -16,6 +16,7 @@ from nas.core.objective import parse_objectives
 from nas.core.protocols import Context, Reply
 from nas.core.work import Evaluate, Spent
 from nas.evaluators import WEIGHTS, Inputs
+from nas.layers.adapt import adaptations
 from nas.measure import MEASURES, Subject
 from nas.training import FitOptions, TrainingRecipe, default_recipe, fit, load_data, save_weights
 from nas.training.augment import Augmentation, Pipeline
@@ -162,6 +163,8 @@ class TrainEvaluator:
             _forget_states(context.scratch, below=work.since)
         if work.split == "test" and context.scratch is not None:
             self._keep(network, context.scratch, candidate)
+        if adaptations(network):  # it is no longer the network that was counted
+            counted = {name: MEASURES.get(name)(subject) for name in ALWAYS}
         figures = {**result.figures, **counted, **self._measured(subject)}
         return Reply(figures, None, dict(result.curve), result.spent)
 
