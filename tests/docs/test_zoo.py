@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from nas.core.registry import Registry
+from nas.layers import NORMALIZATIONS, WEIGHTS, Layer
 from nas.optimizers import OPTIMIZERS, STEPS
 from nas.training.pruning import HessoSettings
 from nas.training.schedules import SCHEDULES
@@ -72,6 +73,14 @@ def pruning() -> str:
     )
 
 
+def layers(table: Registry[Layer]) -> str:
+    head = "| name | | source | settings |\n|---|---|---|---|\n"
+    return head + "".join(
+        f"| `{name}` | {table.summary(name)} | {row.source} | {settings_of(row.settings)} |\n"
+        for name, row in ((name, table.get(name)) for name in own(table))
+    )
+
+
 def own(registry: Registry[object]) -> list[str]:
     """Members of this project, not those that tests add."""
     return [
@@ -79,7 +88,14 @@ def own(registry: Registry[object]) -> list[str]:
     ]
 
 
-TABLES = {"optimizers": optimizers, "steps": steps, "schedules": schedules, "pruning": pruning}
+TABLES = {
+    "optimizers": optimizers,
+    "steps": steps,
+    "schedules": schedules,
+    "normalizations": lambda: layers(NORMALIZATIONS),
+    "weights": lambda: layers(WEIGHTS),
+    "pruning": pruning,
+}
 
 
 def between(name: str) -> re.Pattern[str]:

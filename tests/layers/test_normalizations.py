@@ -12,8 +12,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from nas.core.architecture import Candidate
+from nas.core.config import RunConfig
 from nas.core.errors import ConfigError, DataError, Interrupted, UnsupportedError
 from nas.core.protocols import Context
+from nas.core.work import Evaluate
+from nas.evaluators.train import TrainEvaluator
 from nas.export import ExportRequest, export
 from nas.layers import NORMALIZATIONS, settle
 from nas.layers.adapt import adaptations
@@ -345,6 +349,24 @@ def test_onnx_form(tmp_path: Path, name: str, settings: dict[str, Any]) -> None:
     difference = export("onnx", request).difference
     assert difference is not None
     assert difference <= 1e-4
+
+
+def test_what_an_evaluation_counts_is_the_network_that_is_left() -> None:
+    def params(normalization: str) -> float:
+        config = RunConfig(
+            space="nasbench201",
+            strategy="random",
+            data_settings={"limit": 40},
+            network={"channels": 8, "layers": 1},
+            recipe={"epochs": 1, "normalization": normalization},
+        )
+        cell = get_space("nasbench201").members["all-skip"]
+        evaluator = TrainEvaluator(config.model_dump(mode="json"))
+        return evaluator.evaluate(Evaluate(Candidate(cell)), Context()).figures["params"]
+
+    plain = params("batch")
+    assert params("ghost") == params("group") == plain
+    assert params("batch-channel") > plain
 
 
 class TestRefused:
