@@ -157,8 +157,23 @@ class TrainingRecipe(Settings):
             name, given = getattr(self, kind), getattr(self, f"{kind}_settings")
             build_settings(table.get(name).settings, given, f"{name} setting")
         build_settings(HessoSettings, self.prune_settings, "prune setting")
+        self._check_prune()
         self._check_loss()
         return self
+
+    def _check_prune(self) -> None:
+        if not self.prune:
+            return
+        if OPTIMIZERS.get(self.optimizer).traits.averages:
+            raise UnsupportedError(
+                f"{self.optimizer} averages weights itself, and what prune removes would come back",
+                "use another optimizer",
+            )
+        if SCHEDULES.get(self.schedule).search:
+            raise UnsupportedError(
+                f"schedule {self.schedule!r} goes back to earlier weights, which prune cannot",
+                "use another schedule",
+            )
 
     def _check_loss(self) -> None:
         row = LOSSES.get(self.loss)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nas.core.architecture import Recipe
-from nas.core.errors import ConfigError, PluginError
+from nas.core.errors import ConfigError, PluginError, UnsupportedError
 from nas.training.data import load_data
 from nas.training.data.dataset import DataSet
 from nas.training.recipe import RECIPES, TrainingRecipe, default_recipe
@@ -93,3 +93,19 @@ def test_defaults_suit_the_images(digits: DataSet, tmp_path: Path) -> None:
 def test_a_recipe_is_immutable() -> None:
     with pytest.raises(ValueError, match="frozen"):
         TrainingRecipe().epochs = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"optimizer": "schedule-free-adamw", "schedule": "constant"}, "averages weights itself"),
+        ({"schedule": "autolrs"}, "goes back to earlier weights"),
+    ],
+)
+def test_what_would_bring_removed_channels_back_is_refused(
+    settings: dict[str, object], said: str
+) -> None:
+    if "optimizer" in settings:
+        pytest.importorskip("schedulefree", reason="needs the extra zoo")
+    with pytest.raises(UnsupportedError, match=said):
+        TrainingRecipe.from_settings({"prune": 0.5, **settings})
