@@ -22,8 +22,7 @@ __all__ = [
     "adapt",
     "adapt_like",
     "adaptations",
-    "as_text",
-    "from_text",
+    "read_adaptations",
 ]
 
 Adaptation: TypeAlias = tuple[str, dict[str, Any]]
@@ -92,20 +91,13 @@ def adapt_like(network: nn.Module, wanted: Sequence[Adaptation]) -> None:
             ) from error
 
 
-def as_text(found: Sequence[Adaptation]) -> str:
-    """For a file's metadata."""
-    return json.dumps([list(item) for item in found])
-
-
-def from_text(text: str) -> list[Adaptation]:
-    """The inverse of `as_text`.
+def read_adaptations(text: str, key: str) -> list[Adaptation]:
+    """What a JSON object holds under a key.
 
     Raises:
         DataError: The text is something else.
     """
     try:
-        items = json.loads(text)
-        found = [(str(name), dict(settings)) for name, settings in items]
-    except (TypeError, ValueError) as error:
+        return [(str(name), dict(settings)) for name, settings in json.loads(text)[key]]
+    except (KeyError, TypeError, ValueError) as error:
         raise DataError("the list of adaptations is damaged", "write the file again") from error
-    return found

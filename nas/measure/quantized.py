@@ -14,9 +14,9 @@ from nas.layers.rounding import quantize
 from nas.measure.figures import Subject
 from nas.measure.settings import QuantizedErrorSettings
 from nas.measure.trained import some_images
-from nas.training import trainer
 from nas.training.augment import Augmentation, Pipeline
 from nas.training.device import full_precision
+from nas.training.evaluation import measure
 from nas.training.stream import Placed
 
 __all__ = ["quantized_error"]
@@ -50,4 +50,4 @@ def quantized_error(subject: Subject, settings: QuantizedErrorSettings) -> float
         quantize(network, batches, settings.bits, ends=settings.ends, learn=learn)
         pipeline = Pipeline(data.mean, data.std, Augmentation(), device)
         placed = Placed(data.validation, device)
-        return trainer.measure(network, placed, pipeline, "float32")["error"]
+        return measure(network, placed, pipeline, "float32")["error"]

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nas.training.data import load_data
     from nas.training.data.dataset import DataSet, Split
+    from nas.training.evaluation import evaluate
     from nas.training.recipe import TrainingRecipe, default_recipe
-    from nas.training.trainer import FitOptions, TrainingResult, evaluate, fit
+    from nas.training.trainer import FitOptions, TrainingResult, fit
     from nas.training.weights import load_weights, save_weights
 
 __all__ = [
@@ -36,7 +37,7 @@ _HOMES = {
     "TrainingRecipe": "nas.training.recipe",
     "TrainingResult": "nas.training.trainer",
     "default_recipe": "nas.training.recipe",
-    "evaluate": "nas.training.trainer",
+    "evaluate": "nas.training.evaluation",
     "fit": "nas.training.trainer",
     "load_data": "nas.training.data",
     "load_weights": "nas.training.weights",

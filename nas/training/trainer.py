@@ -25,11 +25,11 @@ from nas.core.protocols import Context
 from nas.core.work import Spent
 from nas.layers import exchange, settle
 from nas.layers.dropout import dropped_inputs
-from nas.training.augment import Augmentation, Pipeline
 from nas.training.autolrs import searching
 from nas.training.checkpoint import Checkpoints
-from nas.training.data.dataset import DataSet, Split
-from nas.training.device import autocast, deterministic, is_out_of_memory, resolve
+from nas.training.data.dataset import DataSet
+from nas.training.device import deterministic, is_out_of_memory, resolve
+from nas.training.evaluation import measure, pipeline_of, place
 from nas.training.hesso import Hesso
 from nas.training.losses import loss_of
 from nas.training.randomness import derive, seeded
@@ -37,7 +37,6 @@ from nas.training.recipe import TrainingRecipe
 from nas.training.stepper import Stepper
 from nas.training.stream import Placed
 
-EVALUATION_BATCH = 512
 CHECK_EVERY = 100
 """Steps between looks at the loss: each is a host sync on an accelerator."""
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")
@@ -88,55 +87,6 @@ class TrainingResult:
     figures: Mapping[str, float]
     curve: Mapping[str, list[float]]
     spent: Spent
-
-
-def evaluate(
-    network: nn.Module,
-    split: Split,
-    data: DataSet,
-    *,
-    device: str = "cpu",
-    recipe: TrainingRecipe | None = None,
-) -> dict[str, float]:
-    """Error and cross-entropy of a trained network, which is left in evaluation mode.
-
-    Args:
-        network: Gives (batch, classes) logits in evaluation mode; moved to `device`.
-        split: The images to measure on.
-        data: Whose normalisation to use.
-        device: A torch device string.
-        recipe: Whose precision and memory layout to use; by default the default ones.
-
-    Returns:
-        `error` (0 to 1) and `loss`.
-
-    Raises:
-        ConfigError: The split is empty, or the device is not there.
-    """
-    if not len(split):
-        raise ConfigError("there are no images to measure on", "choose a split that has some")
-    recipe = recipe or TrainingRecipe()
-    place = resolve(device)
-    _move(network, place, recipe)
-    return measure(network, Placed(split, place), _pipeline(data, recipe, place), recipe.precision)
-
-
-@torch.no_grad()
-def measure(
-    network: nn.Module, placed: Placed, pipeline: Pipeline, precision: str
-) -> dict[str, float]:
-    """As `evaluate`, of images that are in place; one host sync in all."""
-    network.eval()
-    wrong = torch.zeros((), dtype=torch.int64, device=placed.device)
-    loss = torch.zeros((), device=placed.device)
-    for images, labels in placed.batches(EVALUATION_BATCH):
-        inputs = pipeline.plain(images)
-        with autocast(placed.device, precision):
-            logits = network(inputs)
-        logits = logits.float()
-        loss += nn.functional.cross_entropy(logits, labels, reduction="sum")
-        wrong += (logits.argmax(1) != labels).sum()
-    return {"error": int(wrong) / len(placed), "loss": float(loss) / len(placed)}
 
 
 def fit(
@@ -217,7 +167,7 @@ class _Run:
         self._context, self._options = context, options
         self._epochs, self._seed, self._device = epochs, seed, device
         self._began = time.monotonic()
-        self._pipeline = _pipeline(data, recipe, device)
+        self._pipeline = pipeline_of(data, recipe, device)
         loss = loss_of(recipe, self._pipeline)
         loss.initialize(network, data.input_shape, seed)
         exchange(
@@ -225,7 +175,7 @@ class _Run:
             (recipe.normalization, recipe.normalization_settings),
             (recipe.weights, recipe.weights_settings),
         )
-        _move(network, device, recipe)
+        place(network, device, recipe)
         loss.check(network, data.input_shape)
         train = Placed(data.train, device)
         horizon = max(epochs, options.horizon or epochs)
@@ -273,7 +223,7 @@ class _Run:
     def _cut(self, hesso: Hesso) -> dict[str, float]:
         """Remove the channels that are zero, and measure what is left."""
         share = hesso.cut(self._network)
-        _move(self._network, self._device, self._recipe)
+        place(self._network, self._device, self._recipe)
         if len(self._validation):
             self._reseed("validation")
             self._last = self._measured()
@@ -408,15 +358,3 @@ class _Run:
         self._stepper.load_state(state["stepper"])
         if self._search is not None:
             self._search.load_state(state["search"])
-
-
-def _move(network: nn.Module, device: torch.device, recipe: TrainingRecipe) -> None:
-    if recipe.channels_last:
-        network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    else:
-        network.to(device)
-
-
-def _pipeline(data: DataSet, recipe: TrainingRecipe, device: torch.device) -> Pipeline:
-    chosen = Augmentation(recipe.flip, recipe.crop_padding, recipe.cutout)
-    return Pipeline(data.mean, data.std, chosen, device, recipe.channels_last)

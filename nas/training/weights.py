@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -10,10 +11,11 @@ import safetensors.torch
 from torch import nn
 
 from nas.core.errors import DataError, ExportError
-from nas.layers.adapt import adapt_like, adaptations, as_text, from_text
+from nas.layers.adapt import adapt_like, adaptations, read_adaptations
 from nas.training.files import write_atomically
 
 _ADAPTED: Final = "adaptations"
+"""Of an adapted network's file the one entry of its metadata, which holds all others, too."""
 
 
 def save_weights(network: nn.Module, path: Path, metadata: Mapping[str, str] | None = None) -> None:
@@ -35,7 +37,8 @@ def save_weights(network: nn.Module, path: Path, metadata: Mapping[str, str] | N
     }
     kept = dict(metadata or {})
     if adaptations(network):
-        kept[_ADAPTED] = as_text(adaptations(network))
+        # One entry: the library writes several in any order, and equal networks have equal files.
+        kept = {_ADAPTED: json.dumps({**kept, _ADAPTED: adaptations(network)}, sort_keys=True)}
     try:
         write_atomically(
             path, lambda name: safetensors.torch.save_file(tensors, name, kept or None)
@@ -59,7 +62,7 @@ def load_weights(network: nn.Module, path: Path) -> None:
     except (OSError, safetensors.SafetensorError) as error:
         raise DataError(f"{str(path)!r} is no weights file: {error}", "write it again") from error
     if _ADAPTED in kept:
-        adapt_like(network, from_text(kept[_ADAPTED]))
+        adapt_like(network, read_adaptations(kept[_ADAPTED], _ADAPTED))
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:

@@ -14,7 +14,7 @@ from torch import nn
 
 from nas.core.errors import DataError, ExportError
 from nas.export import ExportRequest, export
-from nas.layers.adapt import adapt, adapt_like, adaptations, as_text, from_text
+from nas.layers.adapt import adapt, adapt_like, adaptations, read_adaptations
 from nas.layers.channels import find_channels
 from nas.layers.cut import cut
 from nas.measure.counts import count_macs, count_parameters
@@ -120,7 +120,7 @@ def test_the_first_channels_stay() -> None:
 def test_damaged_lists_are_one_line(channels: Any, tmp_path: Path) -> None:
     """As a weights file may hold them."""
     network = nn.Sequential(nn.Conv2d(3, 8, 1))
-    wanted = from_text(as_text([("cut", {"channels": channels})]))
+    wanted = read_adaptations(json.dumps({"a": [("cut", {"channels": channels})]}), "a")
     with pytest.raises(DataError, match="'cut'"):
         adapt_like(network, wanted)
     tensors = nn.Sequential(nn.Conv2d(3, 8, 1)).state_dict()
