@@ -103,10 +103,10 @@ from nas.core.tree import ChoiceTree
 from search_spaces import SPACES
 
 
-@SPACES.register("gated")
-class Gated(Space):
+@SPACES.register("soft")
+class Soft(Space):
     def __init__(self):
-        super().__init__("gated", ChoiceTree((Integer("units", 1, 8),)))
+        super().__init__("soft", ChoiceTree((Integer("units", 1, 8),)))
 
     @property
     def members(self):
@@ -123,7 +123,7 @@ class Gated(Space):
 
         units = architecture.choices["units"]
         first = nn.Linear(math.prod(input_shape), units)
-        return nn.Sequential(nn.Flatten(), first, nn.Sigmoid(), nn.Linear(units, num_classes))
+        return nn.Sequential(nn.Flatten(), first, nn.Softplus(), nn.Linear(units, num_classes))
 """
 
 
@@ -150,12 +150,12 @@ def test_bad_shares_are_one_line(program, arguments: tuple[str, ...], words: str
 
 
 def test_a_space_whose_networks_cannot_be_cut_is_one_line(program, tmp_path: Path) -> None:
-    (tmp_path / "gated.py").write_text(MLP)
-    given = ("--plugin", "gated.py", "--set", "data_settings.limit=60", "--prune", "0.5")
-    said = program("train", "gated:four", *given, "--out", "one")
+    (tmp_path / "soft.py").write_text(MLP)
+    given = ("--plugin", "soft.py", "--set", "data_settings.limit=60", "--prune", "0.5")
+    said = program("train", "soft:four", *given, "--out", "one")
     assert said.code == 2
     (line,) = said.err.splitlines()
-    assert "channels cannot be removed around the operation 'sigmoid'" in line
+    assert "channels cannot be removed around the operation 'softplus'" in line
     assert not Path("one").exists()
 
 
