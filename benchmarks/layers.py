@@ -1,13 +1,13 @@
-"""Layers of recipes on digits: normalisations, parametrised weights, hypercomplex convolutions.
+"""Layers of recipes on digits, and examples weighed by their losses.
 
     python benchmarks/layers.py [--only NAME ...] [--seeds 2]
 
 Scikit-learn's digits (1,437 to train, 360 to test, stratified), trained by the engine's `fit` with
 SGD, momentum 0.9 and a cosine to 0. A CNN 16-32-32 of 3x3 convolutions, maps halved before the
 last: batch 64, 15 epochs, rate 0.1; and with batches of 2 and 1, 3 epochs, rates 0.01 and 0.005.
-Quantised weights in a perceptron 64-64-64-10: batch 64, 30 epochs, rate 0.1. Test accuracy in
-percent, mean and deviation over seeds, parameters of the network as it is left, and the seconds of
-a training.
+Quantised weights and weighed examples in a perceptron 64-64-64-10: batch 64, 30 epochs, rate 0.1.
+Test accuracy in percent, mean and deviation over seeds, parameters of the network as it is left,
+and the seconds of a training.
 """
 
 from __future__ import annotations
@@ -111,6 +111,10 @@ CASES: dict[str, tuple[Callable[[], nn.Module], dict[str, Any]]] = {
             {**LONG, **layers(weights="statsq", bits=bits)},
         )
         for bits in (4, 3, 2, 1)
+    },
+    **{
+        f"perceptron, reweighted: {form}": (mlp, {**LONG, "reweighting": form})
+        for form in ("linear-upper", "quadratic", "extremes")
     },
 }
 
