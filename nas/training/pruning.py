@@ -24,8 +24,12 @@ from nas.training.schedules import rate
 
 __all__ = ["HessoSettings", "Period", "check_shares", "parts", "periods", "rate_of_parts", "target"]
 
-FIRST: Final = 2
-"""The first part, in which everything is learnt, is so many times as long as each other."""
+LAST: Final = 2
+"""The last part, whose network is the smallest, is so many times as long as each other.
+
+On digits that gave the lowest errors of three shares together, against equal parts and against a
+first one of twice the length.
+"""
 
 
 class HessoSettings(Settings):
@@ -83,7 +87,7 @@ def target(share: float, count: int) -> int:
 def parts(epochs: int, shares: Sequence[float]) -> tuple[int, ...]:
     """After how many epochs each share is had.
 
-    The first part is twice as long as each other; what does not divide goes to the later ones.
+    The last part is twice as long as each other, and gets what does not divide.
 
     Raises:
         ConfigError: There are fewer epochs than shares.
@@ -94,8 +98,7 @@ def parts(epochs: int, shares: Sequence[float]) -> tuple[int, ...]:
             f"{epochs} epochs are too few for {count} shares of channels",
             "a share takes an epoch at least",
         )
-    ends = [max(i + 1, epochs * (FIRST + i) // (FIRST + count - 1)) for i in range(count)]
-    return tuple(min(end, epochs - (count - 1 - i)) for i, end in enumerate(ends))
+    return (*(max(i, epochs * i // (count - 1 + LAST)) for i in range(1, count)), epochs)
 
 
 def periods(

@@ -294,8 +294,8 @@ def test_shares_are_known_before_any_training() -> None:
         recipe={"prune": [0.25, 0.5], "epochs": 6},
     )
     candidate = Candidate(SPACE.members["resnet"])
-    assert shares_of(config, candidate) == [(0.25, 4), (0.5, 6)]
-    assert shares_of(config, candidate, 3) == [(0.25, 2), (0.5, 3)]
+    assert shares_of(config, candidate) == [(0.25, 2), (0.5, 6)]
+    assert shares_of(config, candidate, 3) == [(0.25, 1), (0.5, 3)]
     with pytest.raises(ConfigError, match="too few"):
         shares_of(config, candidate, 1)
     large = Candidate(SPACE.members["resnet"], Recipe({"prune": 0.97}))

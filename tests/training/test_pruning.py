@@ -20,7 +20,7 @@ SHARES = st.lists(
 
 
 @given(SHARES, st.integers(4, 700))
-def test_parts_divide_the_epochs_and_the_first_is_the_longest(
+def test_parts_divide_the_epochs_and_the_last_is_the_longest(
     shares: tuple[float, ...], epochs: int
 ) -> None:
     ends = parts(epochs, shares)
@@ -28,14 +28,15 @@ def test_parts_divide_the_epochs_and_the_first_is_the_longest(
     assert ends[-1] == epochs
     assert min(lengths) >= 1
     if len(shares) > 1 and epochs >= 12:
-        others = lengths[1:]
+        others = lengths[:-1]
         assert max(others) - min(others) <= 1
-        assert 2 * min(others) - 2 <= lengths[0] <= 2 * max(others)
+        assert 2 * max(others) - 2 <= lengths[-1] <= 2 * min(others) + len(shares) + 1
 
 
 def test_parts_by_hand() -> None:
     assert parts(20, (0.5,)) == (20,)
-    assert parts(20, (0.25, 0.5, 0.75)) == (10, 15, 20)
+    assert parts(20, (0.25, 0.5, 0.75)) == (5, 10, 20)
+    assert parts(20, (0.25, 0.5)) == (6, 20)
     assert parts(3, (0.25, 0.5, 0.75)) == (1, 2, 3)
     with pytest.raises(ConfigError, match="2 epochs are too few for 3 shares"):
         parts(2, (0.25, 0.5, 0.75))
