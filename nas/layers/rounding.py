@@ -220,7 +220,8 @@ def flexround(
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
-    return best.view_as(weight)
+    found: Tensor = best.view_as(weight)
+    return found
 
 
 @torch.no_grad()

@@ -49,4 +49,4 @@ def certified_error(subject: Subject, settings: CertifiedErrorSettings) -> float
             lead = margins(logits, labels)
             lead.scatter_(1, labels.unsqueeze(1), torch.inf)
             proven += (lead > 0).all(1).sum()
-    return 1 - int(proven) / len(split)
+    return (len(split) - int(proven)) / len(split)
