@@ -11,6 +11,7 @@ from nas.core.registry import Registry
 from nas.layers import NORMALIZATIONS, WEIGHTS, Layer
 from nas.optimizers import OPTIMIZERS, STEPS
 from nas.training.pruning import HessoSettings
+from nas.training.reweighting import REWEIGHTINGS, Reweighting
 from nas.training.schedules import SCHEDULES
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "zoo.md"
@@ -73,7 +74,7 @@ def pruning() -> str:
     )
 
 
-def layers(table: Registry[Layer]) -> str:
+def layers(table: Registry[Layer] | Registry[Reweighting]) -> str:
     head = "| name | | source | settings |\n|---|---|---|---|\n"
     return head + "".join(
         f"| `{name}` | {table.summary(name)} | {row.source} | {settings_of(row.settings)} |\n"
@@ -95,6 +96,7 @@ TABLES = {
     "normalizations": lambda: layers(NORMALIZATIONS),
     "weights": lambda: layers(WEIGHTS),
     "pruning": pruning,
+    "reweightings": lambda: layers(REWEIGHTINGS),
 }
 
 
