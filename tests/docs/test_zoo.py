@@ -8,15 +8,16 @@ from pathlib import Path
 import pytest
 
 from nas.core.registry import Registry
+from nas.measure import MEASURES, Figure
 from nas.optimizers import OPTIMIZERS, STEPS
+from nas.training.criteria import LOSSES
 from nas.training.schedules import SCHEDULES
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "zoo.md"
 
 
-def settings_of(model: type) -> str:
+def settings_of(model: type, hidden: tuple[str, ...] = ("learning_rate", "weight_decay")) -> str:
     fields = getattr(model, "model_fields", {})
-    hidden = ("learning_rate", "weight_decay")
     return ", ".join(f"`{n}` {f.default}" for n, f in fields.items() if n not in hidden) or "none"
 
 
@@ -59,6 +60,25 @@ def schedules() -> str:
     )
 
 
+def losses() -> str:
+    head = "| name | | source | settings |\n|---|---|---|---|\n"
+    return head + "".join(
+        f"| `{name}` | {LOSSES.summary(name)} | {row.source} | {settings_of(row.settings, ())} |\n"
+        for name, row in ((name, LOSSES.get(name)) for name in own(LOSSES))
+    )
+
+
+def measures() -> str:
+    head = "| name | | source | settings |\n|---|---|---|---|\n"
+    rows = [(name, MEASURES.get(name)) for name in own(MEASURES)]
+    ours = [(name, row) for name, row in rows if isinstance(row, Figure)]
+    return head + "".join(
+        f"| `{name}` | {MEASURES.summary(name)} | {row.source}"
+        f" | {settings_of(row.settings, ())} |\n"
+        for name, row in ours
+    )
+
+
 def own(registry: Registry[object]) -> list[str]:
     """Members of this project, not those that tests add."""
     return [
@@ -66,7 +86,13 @@ def own(registry: Registry[object]) -> list[str]:
     ]
 
 
-TABLES = {"optimizers": optimizers, "steps": steps, "schedules": schedules}
+TABLES = {
+    "optimizers": optimizers,
+    "steps": steps,
+    "schedules": schedules,
+    "losses": losses,
+    "measures": measures,
+}
 
 
 def between(name: str) -> re.Pattern[str]:
