@@ -226,20 +226,38 @@ def monotone(func: Any, *args: Any, **kwargs: Any) -> Interval:
     """Of what rises with each of its inputs: ends go to ends."""
     given = _found(args)
     inplace = kwargs.pop("inplace", False)
-
-    def end(name: str) -> Tensor:
-        result = func(*(_of(arg, name) for arg in args), **kwargs)
-        if not isinstance(result, Tensor):
-            raise UnsupportedError(
-                f"there are no interval bounds of {func.__name__!r} with several results",
-                "ask it for one",
-            )
-        return result
-
-    clean = all(x.nominal is not None for x in given)
-    seen = next((x.activations for x in given if x.activations is not None), None)
-    result = Interval(end("lower"), end("upper"), end("nominal") if clean else None, seen)
+    ends = _ends(func, given, args, kwargs)
+    if not isinstance(ends[0], Tensor):
+        raise UnsupportedError(
+            f"there are no interval bounds of {func.__name__!r} with several results", "ask for one"
+        )
+    result = _joined(given, *ends)
     return given[0].become(result) if inplace else result
+
+
+@rule("split", "chunk", "tensor_split", "unbind")
+def parts(func: Any, *args: Any, **kwargs: Any) -> tuple[Interval, ...]:
+    """Of what takes apart: part by part."""
+    given = _found(args)
+    lower, upper, nominal = _ends(func, given, args, kwargs)
+    nominals = [None] * len(lower) if nominal is None else nominal
+    return tuple(_joined(given, *ends) for ends in zip(lower, upper, nominals, strict=True))
+
+
+def _ends(func: Any, given: Sequence[Interval], args: Any, kwargs: Any) -> tuple[Any, Any, Any]:
+    """What a function gives of each end, and of the nominal tensors where all have one."""
+    names = ["lower", "upper"]
+    if all(x.nominal is not None for x in given):
+        names.append("nominal")
+    found = [func(*(_of(arg, name) for arg in args), **kwargs) for name in names]
+    return found[0], found[1], found[2] if len(found) > 2 else None
+
+
+def _joined(
+    given: Sequence[Interval], lower: Tensor, upper: Tensor, nominal: Tensor | None
+) -> Interval:
+    seen = next((x.activations for x in given if x.activations is not None), None)
+    return Interval(lower, upper, nominal, seen)
 
 
 @rule("add")

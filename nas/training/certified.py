@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -71,9 +71,8 @@ class CertifiedLoss(Loss):
         """
         self._statistics = any(hasattr(m, "running_mean") for m in network.modules())
         trial = copy.deepcopy(network).train()
-        place = next(network.parameters()).device
-        images = torch.zeros((IMAGES, *input_shape), device=place)
-        with torch.no_grad(), seeded(0, "trial", device=place):
+        images = _black(network, input_shape)
+        with torch.no_grad(), seeded(0, "trial", device=images.device):
             try:
                 bounds(trial, self._box(images, 0.0))
             except UnsupportedError as error:
@@ -139,13 +138,17 @@ def initialize(
         input_shape: Channels, height, width.
         chance: On the CPU.
     """
-    weight = next(network.parameters())
-    images = torch.zeros((IMAGES, *input_shape), device=weight.device, dtype=weight.dtype)
-    names = list(weighted_layers(network, images))
+    names = list(weighted_layers(network, _black(network, input_shape)))
     for name in names[:-1]:
-        weight = network.get_submodule(name).weight  # type: ignore[assignment]
+        weight: Any = network.get_submodule(name).weight
         drawn = torch.randn(weight.shape, generator=chance)
         weight.copy_(drawn * (math.sqrt(2 * math.pi) / weight[0].numel()))
+
+
+def _black(network: nn.Module, input_shape: tuple[int, int, int]) -> Tensor:
+    """A batch of nothing, where the network is."""
+    like = next(network.parameters(), torch.zeros(()))
+    return like.detach().new_zeros((IMAGES, *input_shape))
 
 
 def regularizers(box: Interval, activations: Sequence[Interval], tolerance: float) -> Tensor:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nas.core.registry import Registry
-from nas.layers import NORMALIZATIONS, WEIGHTS, Layer
+from nas.layers import NORMALIZATIONS, WEIGHTS
+from nas.measure import MEASURES, Figure
 from nas.optimizers import OPTIMIZERS, STEPS
+from nas.training.criteria import LOSSES
 from nas.training.pruning import HessoSettings
-from nas.training.reweighting import REWEIGHTINGS, Reweighting
+from nas.training.reweighting import REWEIGHTINGS
 from nas.training.schedules import SCHEDULES
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "zoo.md"
 
 
-def settings_of(model: type) -> str:
+def settings_of(model: type, hidden: tuple[str, ...] = ("learning_rate", "weight_decay")) -> str:
     fields = getattr(model, "model_fields", {})
-    hidden = ("learning_rate", "weight_decay")
     return ", ".join(f"`{n}` {f.default}" for n, f in fields.items() if n not in hidden) or "none"
 
 
@@ -74,11 +76,14 @@ def pruning() -> str:
     )
 
 
-def layers(table: Registry[Layer] | Registry[Reweighting]) -> str:
+def sourced(table: Registry[Any]) -> str:
+    """Of rows with settings and a source; figures that are bare functions have neither."""
     head = "| name | | source | settings |\n|---|---|---|---|\n"
+    rows = [(name, table.get(name)) for name in own(table)]
+    ours = [(name, row) for name, row in rows if table is not MEASURES or isinstance(row, Figure)]
     return head + "".join(
-        f"| `{name}` | {table.summary(name)} | {row.source} | {settings_of(row.settings)} |\n"
-        for name, row in ((name, table.get(name)) for name in own(table))
+        f"| `{name}` | {table.summary(name)} | {row.source} | {settings_of(row.settings, ())} |\n"
+        for name, row in ours
     )
 
 
@@ -93,10 +98,12 @@ TABLES = {
     "optimizers": optimizers,
     "steps": steps,
     "schedules": schedules,
-    "normalizations": lambda: layers(NORMALIZATIONS),
-    "weights": lambda: layers(WEIGHTS),
+    "normalizations": lambda: sourced(NORMALIZATIONS),
+    "weights": lambda: sourced(WEIGHTS),
+    "losses": lambda: sourced(LOSSES),
+    "measures": lambda: sourced(MEASURES),
     "pruning": pruning,
-    "reweightings": lambda: layers(REWEIGHTINGS),
+    "reweightings": lambda: sourced(REWEIGHTINGS),
 }
 
 

@@ -139,6 +139,13 @@ CALLS: dict[str, Callable[[Any, Tensor], Any]] = {
     "adaptive": lambda x, t: functional.adaptive_avg_pool2d(x, 2),
     "pad": lambda x, t: functional.pad(x, (1, 0, 0, 1), mode="reflect"),
     "shape": lambda x, t: x.flatten(2).transpose(1, 2).reshape(len(x), -1),
+    "parts": lambda x, t: torch.cat([2 * y for y in x.tensor_split(2)[::-1]]) - x,
+    "split": lambda x, t: torch.cat([y + 1 for y in x.split([1, 2])], dim=0),
+    "order": lambda x, t: (
+        x.clone(memory_format=torch.contiguous_format)
+        if x.is_cuda or x.is_contiguous(memory_format=torch.channels_last)
+        else x.contiguous()
+    ),
     "zeros": lambda x, t: torch.zeros_like(x[:, :, ::2]) + 1,
     "circular": lambda x, t: nn.Conv2d(2, 3, 3, padding=1, padding_mode="circular").to(t)(x),
     "dilated": lambda x, t: nn.Conv2d(2, 4, 3, 2, "valid", dilation=2, groups=2).to(t)(x),

@@ -24,7 +24,7 @@ SPACES = {
     "nasbench101": {"channels": 8, "layers": 1},
     "darts": {"channels": 4, "layers": 3},
 }
-QUICK = {"images": 32, "steps": 5}
+QUICK = {"images": 16, "steps": 3}
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_two_bits_of_a_perceptron() -> None:
         network = nn.Sequential(
             nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10)
         )
-        steps = 30 * (len(train_x) // 64)
+        steps = 15 * (len(train_x) // 64)
         optimizer = torch.optim.SGD(network.parameters(), 0.1, momentum=0.9)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
         for _ in range(steps):

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from pydantic import Field
 
+import nas
 from nas.bench.arms import Arm
 from nas.core.config import RunConfig, Settings
 from nas.core.errors import ConfigError, PluginError
@@ -122,3 +123,33 @@ def test_settings_are_known_without_torch() -> None:
     assert not heavy
     assert found["certified_error"] == ["epsilon"]
     assert found["params"] == []
+
+
+def test_a_search_for_both_new_figures() -> None:
+    run = nas.search(
+        space="nasbench201",
+        strategy="random",
+        budget="14epochs",
+        data_settings={"limit": 60},
+        objectives=("error", "certified_error:min", "quantized_error"),
+        settings={
+            "measures": {"certified_error": {"epsilon": 0.01}, "quantized_error": {"steps": 3}},
+            "network": {"channels": 4, "layers": 1},
+            "recipe": {"epochs": 2, "batch_size": 20, "loss": "certified"},
+            "final": {
+                "seeds": 1,
+                "epochs": 1,
+                "random_limit": 1,
+                "random_epochs": 1,
+                "scales": [{"channels": 4, "layers": 1}],
+            },
+        },
+    )
+    assert run.config.measures["quantized_error"]["steps"] == 3
+    assert len(run.history) >= 4
+    for entry in run.history:
+        assert entry.ok, entry.error
+        assert 0 <= entry.figures["quantized_error"] <= 1
+        assert entry.figures["error"] <= entry.figures["certified_error"] <= 1
+        # Three gradients a step: normalisation by the clean images.
+        assert entry.figures["gradient_evaluations"] == 3 * 3 * entry.figures["epochs"]

@@ -298,16 +298,22 @@ def verified(network: nn.Module, data: DataSet, epsilon: float = 0.05) -> float:
     return 1 - float(bound("certified_error", {"epsilon": epsilon})(Subject(network, data)))
 
 
-def test_it_proves_what_plain_training_does_not() -> None:
-    """The protocol of the literature: 60 epochs of Adam, the radius rises over half of them."""
-    data = load_data("digits", 0)
-    recipe = TrainingRecipe(
-        **{"epochs": 60, "optimizer": "adam", "learning_rate": 2e-3, "weight_decay": 0.0},
-        **{"schedule": "constant", "clip_norm": None},
-    )
+PROTOCOL: dict[str, Any] = {
+    **{"epochs": 60, "optimizer": "adam", "learning_rate": 2e-3, "weight_decay": 0.0},
+    **{"schedule": "constant", "clip_norm": None},
+}
+"""Of the literature; the radius rises over half of the epochs."""
+
+
+@pytest.mark.parametrize(
+    ("epochs", "most", "least"),
+    [(12, 0.1, 0.6), pytest.param(60, 0.05, 0.75, marks=pytest.mark.slow)],
+)
+def test_it_proves_what_plain_training_does_not(epochs: int, most: float, least: float) -> None:
+    data, recipe = load_data("digits", 0), TrainingRecipe(**{**PROTOCOL, "epochs": epochs})
     plain, certified = mlp(), mlp()
     fit(plain, data, recipe, seed=0)
-    assert verified(plain, data) <= 0.05
+    assert verified(plain, data) <= most
     result = fit(certified, data, recipe.but(**CERTIFIED), seed=0)
-    assert verified(certified, data) >= 0.75
+    assert verified(certified, data) >= least
     assert result.figures["error"] <= 0.06
