@@ -170,7 +170,9 @@ class TrainEvaluator:
         seed = context.seed if work.seed is None else work.seed
         settings = dict(self._network)
         space = get_space(candidate.architecture.space)
-        if recipe.auxiliary_weight > 0 and "auxiliary" in space.scale:
+        wanted = {**settings, **candidate.scale}.get("auxiliary", False)
+        helped = recipe.auxiliary_weight > 0 and "auxiliary" in space.scale and not wanted
+        if helped:
             settings["auxiliary"] = True
         network = build_network(candidate, data, settings, seed)
         subject = Subject(network, data, context.device, seed)
@@ -202,6 +204,8 @@ class TrainEvaluator:
                 labels=labels,
             ),
         )
+        if helped:  # by a head that was for training only: nobody builds or loads it again
+            setattr(network, "auxiliary_head", None)  # noqa: B010 - no type says that it may be
         if work.since is not None:
             _forget_states(context.scratch, below=work.since)
         if adaptations(network):

@@ -13,7 +13,7 @@ import torch
 
 from nas.core.architecture import Candidate, Recipe
 from nas.core.config import RunConfig
-from nas.core.errors import CandidateError, ConfigError, Interrupted, UnsupportedError
+from nas.core.errors import CandidateError, ConfigError, DataError, Interrupted, UnsupportedError
 from nas.core.protocols import Context, Evaluator
 from nas.core.work import Evaluate
 from nas.evaluators import EVALUATORS, WEIGHTS, shares_of, weights_of_share
@@ -178,7 +178,7 @@ def test_an_auxiliary_head_is_trained_but_not_counted(weight: float, tmp_path: P
     reply = made.evaluate(Evaluate(Candidate(member), None, 0, "test"), Context(scratch=tmp_path))
     cost = space.cost(member, (1, 8, 8), 10, channels=2, layers=3)
     assert (reply.figures["params"], reply.figures["macs"]) == (cost.params, cost.macs)
-    assert any(key.startswith("auxiliary") for key in weights(tmp_path)) is (weight > 0)
+    assert not any(key.startswith("auxiliary") for key in weights(tmp_path))
 
 
 def test_divergence_is_the_candidate_s_failure() -> None:
@@ -303,3 +303,19 @@ def test_shares_are_known_before_any_training() -> None:
         shares_of(config, large)
     with pytest.raises(UnsupportedError, match="removes no channels"):
         shares_of(config.model_copy(update={"evaluator": "table:x"}), candidate)
+
+
+def test_an_auxiliary_head_that_only_a_recipe_wants_is_not_delivered(
+    data: DataSet, tmp_path: Path
+) -> None:
+    scale = {"channels": 4, "layers": 1}
+    made = evaluator(network=scale, recipe={"epochs": 1, "auxiliary_weight": 0.4})
+    resnet = Candidate(SPACE.members["resnet"])
+    reply = made.evaluate(Evaluate(resnet, split="test"), Context(seed=3, scratch=tmp_path))
+    network = build_network(resnet, data, scale, 99)
+    load_weights(network, tmp_path / WEIGHTS)
+    assert evaluate(network, data._test, data)["error"] == reply.figures["test_error"]
+    kept = evaluator(network={**scale, "auxiliary": True}, recipe={"auxiliary_weight": 0.4})
+    kept.evaluate(Evaluate(resnet, 1, split="test"), Context(seed=3, scratch=tmp_path))
+    with pytest.raises(DataError, match="auxiliary_head"):
+        load_weights(network, tmp_path / WEIGHTS)

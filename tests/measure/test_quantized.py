@@ -14,10 +14,10 @@ from torch.nn.utils import parametrize
 from nas.core.errors import CandidateError
 from nas.layers.rounding import quantize
 from nas.measure import Subject, bound
+from nas.testing.digits import digits
 from nas.training import TrainingRecipe, evaluate, fit, load_data
 from nas.training.data.dataset import DataSet
 from search_spaces import get_space
-from tests.optimizers.test_convergence import data as digits
 
 SPACES = {
     "nasbench201": {"channels": 4, "layers": 1},
