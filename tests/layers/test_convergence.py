@@ -112,9 +112,10 @@ def test_batches_of_two(data: DataSet, normalization: str, settings: dict[str, A
 
 @pytest.mark.slow
 @pytest.mark.parametrize("operation", ["phc2_conv_3x3", "phc4_conv_3x3", "soft_attention"])
-def test_networks_of_one_new_operation(data: DataSet, operation: str) -> None:
+def test_new_operations_beside_convolutions(data: DataSet, operation: str) -> None:
     space: Any = get_space("darts-extended")
-    names = dict.fromkeys(space.operations(space.members["DARTS_V2"]), operation)
+    edges = space.operations(space.members["DARTS_V2"])
+    names = {edge: (operation, "sep_conv_3x3")[i % 2] for i, edge in enumerate(edges)}
     with seeded(0, "network"):
         network = space.network(space.from_operations(names), (1, 8, 8), 10, channels=8, layers=3)
     assert accuracy(network, data, epochs=6, learning_rate=0.05) >= 95
