@@ -21,7 +21,15 @@ from nas.layers import exchange
 from nas.layers.adapt import adaptations
 from nas.layers.channels import find_channels
 from nas.measure import MEASURES, Subject, bound
-from nas.training import FitOptions, TrainingRecipe, default_recipe, fit, load_data, save_weights
+from nas.training import (
+    FitOptions,
+    TrainingRecipe,
+    TrainingResult,
+    default_recipe,
+    fit,
+    load_data,
+    save_weights,
+)
 from nas.training.augment import Augmentation, Pipeline
 from nas.training.data.dataset import DataSet
 from nas.training.device import resolve
@@ -57,6 +65,18 @@ def build_network(
     scale, space = {**network, **candidate.scale}, get_space(candidate.architecture.space)
     with seeded(seed, "network"):
         return space.network(candidate.architecture, data.input_shape, data.num_classes, **scale)
+
+
+def _fitted(*arguments: Any, **options: Any) -> TrainingResult:
+    """As `fit`; that a network cannot have what its recipe wants is the candidate's failure.
+
+    Raises:
+        CandidateError: So, or it diverged, or ran out of memory or time.
+    """
+    try:
+        return fit(*arguments, **options)
+    except UnsupportedError as error:
+        raise CandidateError(error.message, error.hint) from None
 
 
 def _state_file(
@@ -187,7 +207,7 @@ class TrainEvaluator:
             "seed": work.seed,
             "split": work.split,
         }
-        result = fit(
+        result = _fitted(
             network,
             data,
             recipe,
@@ -222,10 +242,17 @@ class TrainEvaluator:
         return Reply(figures, None, dict(result.curve), result.spent)
 
     def _recipe_of(self, candidate: Candidate) -> TrainingRecipe:
-        """The run's recipe, a candidate's own settings over it."""
+        """The run's recipe, a candidate's own settings over it.
+
+        Raises:
+            CandidateError: The two do not go together.
+        """
         if candidate.recipe is None:
             return self._recipe
-        return TrainingRecipe.from_settings(candidate.recipe, self._recipe)
+        try:
+            return TrainingRecipe.from_settings(candidate.recipe, self._recipe)
+        except UnsupportedError as error:
+            raise CandidateError(error.message, error.hint) from None
 
     def _measured(self, subject: Subject) -> dict[str, float]:
         """What objectives name besides the figures that every network has."""

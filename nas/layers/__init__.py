@@ -48,11 +48,14 @@ class Layer:
         apply: "module:function" of `(network, settings)`, or the function itself; None leaves
             networks as they are.
         source: Where it was published.
+        keeps: Whether each channel stays one with weights of its own, so that it can be removed
+            (`prune`).
     """
 
     settings: type[Settings]
     apply: Apply | str | None
     source: str = ""
+    keeps: bool = False
 
     def to(self, network: nn.Module, settings: Mapping[str, Any]) -> None:
         """Change a network in place.
@@ -69,11 +72,13 @@ class Layer:
 
 NORMALIZATIONS: Final[Registry[Layer]] = Registry("normalization", "nas.normalizations")
 NORMALIZATIONS.add(
-    "batch", Layer(NoSettings, None, "Ioffe & Szegedy, ICML 2015"), "as the space builds it"
+    "batch",
+    Layer(NoSettings, None, "Ioffe & Szegedy, ICML 2015", keeps=True),
+    "as the space builds it",
 )
 NORMALIZATIONS.add(
     "ghost",
-    Layer(GhostSettings, "nas.layers.normalizations:ghost", "Hoffer et al., NIPS 2017"),
+    Layer(GhostSettings, "nas.layers.normalizations:ghost", "Hoffer et al., NIPS 2017", keeps=True),
     "batch statistics of parts of a batch; for large batches",
 )
 NORMALIZATIONS.add(
@@ -88,7 +93,7 @@ NORMALIZATIONS.add(
 )
 
 WEIGHTS: Final[Registry[Layer]] = Registry("weight parametrization", "nas.weights")
-WEIGHTS.add("plain", Layer(NoSettings, None), "trained as they are used")
+WEIGHTS.add("plain", Layer(NoSettings, None, keeps=True), "trained as they are used")
 WEIGHTS.add(
     "standardized",
     Layer(StandardizedSettings, "nas.layers.weights_standardized:standardize", "Qiao et al., 2019"),

@@ -98,12 +98,15 @@ class BatchChannelNorm2d(nn.BatchNorm2d):
         mean, variance = self.running_mean, self.running_var
         assert mean is not None
         assert variance is not None
-        assert self.momentum is not None
+        moved = self.momentum
+        if moved is None:  # a mean of all batches, as torch has it
+            seen = self.num_batches_tracked
+            moved = 1.0 if seen is None else 1.0 / (float(seen) + 1.0)
         with torch.no_grad():
             found = x.to(mean.dtype)
             square = (found - mean.view(-1, 1, 1)).square().mean((0, 2, 3))
-            mean.lerp_(found.mean((0, 2, 3)), self.momentum)
-            variance.lerp_(square, self.momentum)
+            mean.lerp_(found.mean((0, 2, 3)), moved)
+            variance.lerp_(square, moved)
             if self.num_batches_tracked is not None:
                 self.num_batches_tracked.add_(1)
         return functional.batch_norm(x, mean, variance, self.weight, self.bias, eps=self.eps)

@@ -30,6 +30,10 @@ class Sam(Around):
         base: Steps with the gradient found.
         rho: Length of the way uphill.
         adaptive: In units of each weight (Kwon et al., ICML 2021).
+        layerwise: Each tensor's gradient is scaled by the tensor's length over its own, as LAMB
+            scales steps (Look-LayerSAM of Liu et al.); where either is zero, not at all. The way of
+            all together has the length `rho`, like any other: what the authors divide by is not
+            known to us.
         k: Only every k-th step, from the first.
         alpha: LookSAM (Liu et al., CVPR 2022, algorithm 1): how much of the part of the last such
             gradient that is orthogonal to the plain one is added to the gradient in between. By the
@@ -42,11 +46,13 @@ class Sam(Around):
         rho: float,
         *,
         adaptive: bool = False,
+        layerwise: bool = False,
         k: int = 1,
         alpha: float = 0.0,
     ) -> None:
         super().__init__(base)
-        self._rho, self._adaptive, self._k, self._alpha = rho, adaptive, k, alpha
+        self._rho, self._k, self._alpha = rho, k, alpha
+        self._adaptive, self._layerwise = adaptive, layerwise
 
     @torch.no_grad()
     def step(self, closure: Closure | None = None) -> Any:
@@ -78,6 +84,8 @@ class Sam(Around):
         if self._adaptive:
             scaled = [w.abs() * g for w, g in zip(weights, gradients, strict=True)]
             ways = [w.abs() * s for w, s in zip(weights, scaled, strict=True)]
+        elif self._layerwise:
+            scaled = ways = in_proportion(weights, gradients)
         else:
             scaled, ways = gradients, gradients
         factor = self._rho / (length(scaled) + TINY)
@@ -108,6 +116,17 @@ class Sam(Around):
         torch._foreach_add_(plain, torch._foreach_mul(parts, factor))
 
 
+def in_proportion(weights: list[Tensor], gradients: list[Tensor]) -> list[Tensor]:
+    """Gradients, each as long as its weight; as they are where either has no length."""
+    found = []
+    for own, long, g in zip(
+        torch._foreach_norm(weights), torch._foreach_norm(gradients), gradients, strict=True
+    ):
+        ratio = torch.where((own > 0) & (long > 0), own / (long + TINY), torch.ones_like(own))
+        found.append(g * ratio)
+    return found
+
+
 def length(tensors: list[Tensor]) -> Tensor:
     """Euclidean length of all together, on their device."""
     found: Tensor = torch.stack(torch._foreach_norm(tensors)).norm()
@@ -121,12 +140,18 @@ def sum_of(tensors: list[Tensor]) -> Tensor:
 
 def sam(optimizer: torch.optim.Optimizer, settings: SamSettings) -> torch.optim.Optimizer:
     """SAM."""
-    return Sam(optimizer, settings.rho, adaptive=settings.adaptive)
+    return Sam(optimizer, settings.rho, adaptive=settings.adaptive, layerwise=settings.layerwise)
 
 
 def sam_every(optimizer: torch.optim.Optimizer, settings: EveryKSettings) -> torch.optim.Optimizer:
     """SAM every k steps."""
-    return Sam(optimizer, settings.rho, adaptive=settings.adaptive, k=settings.k)
+    return Sam(
+        optimizer,
+        settings.rho,
+        adaptive=settings.adaptive,
+        layerwise=settings.layerwise,
+        k=settings.k,
+    )
 
 
 def looksam(optimizer: torch.optim.Optimizer, settings: LookSamSettings) -> torch.optim.Optimizer:
@@ -135,6 +160,7 @@ def looksam(optimizer: torch.optim.Optimizer, settings: LookSamSettings) -> torc
         optimizer,
         settings.rho,
         adaptive=settings.adaptive,
+        layerwise=settings.layerwise,
         k=settings.k,
         alpha=settings.alpha,
     )

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from nas.core.config import Settings
 from nas.core.registry import Registry, imported
@@ -33,10 +33,19 @@ class SamSettings(Settings):
     Attributes:
         rho: Length of the step uphill at whose end the gradient is taken, greater than 0.
         adaptive: Measure that length in units of each weight (ASAM); rho is some ten times larger.
+        layerwise: Go as far in each tensor as it is long, for large batches (Look-LayerSAM).
     """
 
     rho: float = Field(default=0.05, gt=0)
     adaptive: bool = False
+    layerwise: bool = False
+
+    @field_validator("layerwise")
+    @classmethod
+    def _one_unit(cls, layerwise: bool, info: ValidationInfo) -> bool:
+        if layerwise and info.data.get("adaptive"):
+            raise ValueError("one of adaptive and layerwise")
+        return layerwise
 
 
 class EveryKSettings(SamSettings):

@@ -169,6 +169,12 @@ class TrainingRecipe(Settings):
                 f"{self.optimizer} averages weights itself, and what prune removes would come back",
                 "use another optimizer",
             )
+        for kind, table in (("normalization", NORMALIZATIONS), ("weights", WEIGHTS)):
+            if not table.get(getattr(self, kind)).keeps:
+                raise UnsupportedError(
+                    f"with {kind} = {getattr(self, kind)!r} no channels can be removed (prune)",
+                    f"use another {kind}",
+                )
         if SCHEDULES.get(self.schedule).search:
             raise UnsupportedError(
                 f"schedule {self.schedule!r} goes back to earlier weights, which prune cannot",

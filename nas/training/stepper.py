@@ -7,6 +7,7 @@ from typing import Any, Final, cast
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nas.optimizers import build
@@ -146,6 +147,7 @@ class Stepper:
         self.hesso = removing(network, placed.shape, recipe, ends, moving)
         self._chance = torch.Generator(placed.device)
         self._shares: list[float] = []
+        self._looked = False  # at what is to be removed, in the step at hand
         self._loss = torch.zeros((), device=placed.device)
         self._seen = 0
         self._epoch = 0
@@ -196,6 +198,7 @@ class Stepper:
             self.average.update(number)
         if self.hesso is not None:
             self.hesso.shrink(number)
+        self._looked = False
         self.step += 1
         return loss
 
@@ -218,19 +221,20 @@ class Stepper:
             if drawn:
                 outputs = self._network(inputs)
                 logits = outputs if isinstance(outputs, Tensor) else outputs[0]
-                labels = drawn_labels(logits, self._chance)
-                loss = self._minimised.of(outputs, [(labels, 1.0)], self._moment())
+                # Bare: of smoothed labels or weighed examples it would be no estimate of curvature.
+                loss = F.cross_entropy(logits, drawn_labels(logits, self._chance))
             else:
                 loss = self._minimised(self._network, inputs, targets, self._moment())
         if backward:
             loss.backward()  # type: ignore[no-untyped-call]
             if self.hesso is not None:
-                if first and not drawn:
+                if not (drawn or self._looked):
                     self.hesso.look(self._moment().step)
+                    self._looked = True
                 self.hesso.hush()
             if recipe.clip_norm is not None and not drawn:
                 nn.utils.clip_grad_norm_(self._parameters, recipe.clip_norm)
-        self.gradient_evaluations += self._minimised.gradients * _cost(backward)
+        self.gradient_evaluations += _cost(backward) * (1 if drawn else self._minimised.gradients)
         return loss
 
     def direction(self, inputs: Tensor, targets: Targets) -> Tensor:
@@ -239,7 +243,7 @@ class Stepper:
         with autocast(self._device, self._recipe.precision), unmoved_statistics(self._network):
             loss = self._minimised(self._network, inputs, targets, self._moment())
         (found,) = torch.autograd.grad(loss, [inputs])
-        self.gradient_evaluations += TO_INPUTS
+        self.gradient_evaluations += TO_INPUTS * self._minimised.gradients
         return self._pipeline.in_pixels(found)
 
     def moved(self, inputs: Tensor, way: Tensor) -> Tensor:

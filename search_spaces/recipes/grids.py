@@ -72,7 +72,7 @@ def recipe() -> RecipeSpace:
         Categorical(b.plain("normalization"), ("batch", "ghost")),
         Categorical(b.plain("weights"), ("plain", "standardized", "compander")),
     )
-    fixed = {"reference_batch": 64, "clip_norm": 5.0}
+    fixed = {"reference_batch": 64, "clip_norm": 5.0, "step": PLAIN}  # where none is drawn
     return _alone("recipe", Knobs(choices, b.places, fixed))
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from nas.core.errors import ConfigError
 from nas.optimizers import build, projected
 from nas.optimizers.muon import orthogonal
 from nas.optimizers.projected import project
@@ -400,3 +401,37 @@ def test_muon_steps_hidden_weights_and_leaves_the_rest_to_adamw() -> None:
     torch.testing.assert_close(weights[2].detach(), expected, rtol=0, atol=1e-12)
     for ours, other in zip([weights[i] for i in (0, 1, 3)], adam, strict=True):
         torch.testing.assert_close(ours, other, rtol=1e-10, atol=1e-12)
+
+
+def test_layerwise_sam_goes_in_proportion_to_each_tensor() -> None:
+    """All together it has the length rho; a tensor without length goes as its slope does."""
+    torch.manual_seed(0)
+    weights = [torch.randn(3, 2), torch.randn(4) * 10, torch.zeros(2), torch.randn(2)]
+    slopes = [torch.randn_like(w) for w in weights[:3]] + [torch.zeros(2)]
+    weights = [w.double().requires_grad_() for w in weights]
+    slopes = [s.double() for s in slopes]
+    seen: list[list[torch.Tensor]] = []
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        seen.append([w.detach().clone() for w in weights])
+        loss = sum((w * s).sum() for w, s in zip(weights, slopes, strict=True))
+        loss.backward()
+        return loss
+
+    settings = {"rho": 0.3, "layerwise": True}
+    optimizer = build("sgd", weights, learning_rate=0.1, step="sam", step_settings=settings)
+    optimizer.step(closure)
+    ways = []
+    for w, s in zip(seen[0], slopes, strict=True):
+        known = float(w.norm()) > 0 and float(s.norm()) > 0
+        ways.append(s * (w.norm() / s.norm()) if known else s)
+    whole = torch.cat([way.flatten() for way in ways]).norm()
+    for before, after, way in zip(seen[0], seen[1], ways, strict=True):
+        torch.testing.assert_close(after - before, 0.3 * way / whole, rtol=1e-10, atol=1e-12)
+
+
+def test_sam_has_one_unit() -> None:
+    settings = {"adaptive": True, "layerwise": True}
+    with pytest.raises(ConfigError, match="one of adaptive and layerwise"):
+        build("sgd", [torch.zeros(1)], step="sam", step_settings=settings)

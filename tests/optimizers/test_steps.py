@@ -20,6 +20,7 @@ WRAPPED: list[tuple[str, dict[str, Any]]] = [
     ("sam", {"adaptive": True, "rho": 0.5}),
     ("sam-k", {"k": 3}),
     ("looksam", {"k": 3, "alpha": 0.7}),
+    ("looksam", {"k": 3, "alpha": 0.7, "layerwise": True}),
 ]
 OURS = ("lion", "adamp", "sgdp", "sm3", "muon", "m-fac")
 PAIRS = [

@@ -100,6 +100,8 @@ def test_a_recipe_is_immutable() -> None:
     [
         ({"optimizer": "schedule-free-adamw", "schedule": "constant"}, "averages weights itself"),
         ({"schedule": "autolrs"}, "goes back to earlier weights"),
+        ({"weights": "compander"}, "weights = 'compander' no channels can be removed"),
+        ({"normalization": "group"}, "normalization = 'group' no channels can be removed"),
     ],
 )
 def test_what_would_bring_removed_channels_back_is_refused(
