@@ -92,7 +92,7 @@ class SharpnessStep:
         source: Where it was published.
         gradients: From settings to forward and backward passes a step, the optimizer's own
             included.
-        copies: Memory beside the optimizer's, in copies of the weights.
+        copies: Memory beside the optimizer's, in copies of the weights, by the default settings.
     """
 
     settings: type[Settings]
