@@ -38,6 +38,7 @@ _TABLE = {
     "gradient-boosting": ("trees:GradientBoosting", "boosted regression trees"),
     "forest": ("trees:Forest", "extremely randomised regression trees"),
     "gp": ("gaussian:GaussianProcess", "Gaussian process, kernel by marginal likelihood"),
+    "nars": ("nars:Nars", "FBNetV3's: an embedding pretrained on sizes, the recipe after it"),
     "ensemble": ("ensemble:Ensemble", "several predictors asked together"),
 }
 
