@@ -19,10 +19,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import deepcopy
 from functools import lru_cache
-from typing import Any, ClassVar, Final, TypeAlias
+from typing import Any, ClassVar, Final
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from nas.core.architecture import Architecture
@@ -30,17 +29,13 @@ from nas.core.seeds import derive
 from nas.core.space import Space
 from predictors.base import Batch, Inputs, Predictor, PredictorSettings
 from predictors.encodings import ENCODINGS
-from predictors.encodings.base import Encoder, Encoding, make_encoder
-from predictors.encodings.parts import NetworkCode, RecipeCode, SizeCode
+from predictors.encodings.base import Encoder, make_encoder
+from predictors.encodings.parts import RecipeCode, SizeCode, of_network
 from predictors.labels import Floats, Labels, Prediction
 from predictors.targets import Scale, Targets
 from predictors.two_heads import Embedding, Phase, TwoHeads
 
 __all__ = ["Nars"]
-
-Rows: TypeAlias = NDArray[np.int64]
-
-ONEHOT: Final = "onehot"
 
 RATE: Final = 0.02
 """First learning rate of pretraining, and
@@ -52,8 +47,7 @@ class NarsSettings(PredictorSettings):
     """Settings of FBNetV3's predictor.
 
     Attributes:
-        encoding: What the embedding sees of the architecture. In a joint space `onehot` leaves
-            out the recipe's choices, as published; other encodings see what they see.
+        encoding: What the embedding sees of the network: never its recipe, as published.
         target: What is regressed, see `predictors.targets`.
         statistics: Whether parameters, multiply-accumulates and other figures that cost nothing
             are inputs of the second head (published: no).
@@ -71,7 +65,7 @@ class NarsSettings(PredictorSettings):
         weight_decay: Decoupled.
     """
 
-    encoding: str = Field(default=ONEHOT, min_length=1)
+    encoding: str = Field(default="onehot", min_length=1)
     target: Scale = "value"
     statistics: bool = True
     members: int = Field(default=4, ge=1)
@@ -95,15 +89,13 @@ class Nars(Predictor):
     def __init__(self, space: Space, settings: Any = None, seed: int = 0) -> None:
         super().__init__(space, settings, seed)
         names = [name.strip() for name in self.settings.encoding.split("+")]
-        kinds: list[type[Encoding]] = [
-            NetworkCode if name == ONEHOT else ENCODINGS.get(name) for name in names
-        ]
+        kinds = [of_network(ENCODINGS.get(name)) for name in names]
         self._encoder = make_encoder(space, (*kinds, RecipeCode, SizeCode))
         self._inputs = Inputs(self._encoder)
 
     def _learn(self, batch: Batch, labels: Labels) -> None:
         s = self.settings
-        levels = _levels(labels)
+        levels = labels.by_level()
         self._targets = Targets(levels[-1][1], s.target)
         self._widths = _widths(self._encoder)
         inputs, rest = self._split(batch.vectors)
@@ -131,23 +123,6 @@ class Nars(Predictor):
         network, recipe = self._widths[0], self._widths[1]
         end = vectors.shape[1] if self.settings.statistics else network + recipe
         return vectors[:, :network], vectors[:, network:end]
-
-
-def _levels(labels: Labels) -> list[tuple[Rows, Labels]]:
-    """Whom to learn from and what they read, one level after another, the highest last.
-
-    Levels without two different readings are left out. Where it is not known what each was read
-    for on its way, all are one level, in the order of the pair rule (`predictors.targets`).
-    """
-    everybody = np.arange(len(labels))
-    if labels.readings is None:
-        return [(everybody, labels)]
-    found = []
-    for column in labels.readings.T:
-        (rows,) = np.nonzero(np.isfinite(column))
-        if len(np.unique(column[rows])) > 1:
-            found.append((rows, Labels(column[rows])))
-    return found or [(everybody, labels)]
 
 
 def _widths(encoder: Encoder) -> tuple[int, int, int]:

@@ -1,4 +1,4 @@
-"""An encoding in parts: the network's choices, the recipe's choices, the network's size.
+"""An encoding in parts: the network, the recipe that it is trained by, its size.
 
 A predictor that treats them differently (`predictors.nars`) asks for each by itself.
 """
@@ -6,6 +6,7 @@ A predictor that treats them differently (`predictors.nars`) asks for each by it
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 
@@ -14,22 +15,31 @@ from nas.core.space import Space
 from predictors.encodings.base import Encoding
 from predictors.labels import Floats
 from predictors.statistics import Sizes
+from search_spaces.recipes.joint import RecipeSpace
 from search_spaces.recipes.knobs import PREFIX
 
-__all__ = ["NetworkCode", "RecipeCode", "SizeCode"]
+__all__ = ["RecipeCode", "SizeCode", "of_network"]
 
 
-class NetworkCode(Encoding):
-    """The choices that are no recipe's, of the canonical member: one-hot, ranges from 0 to 1."""
+@cache
+def of_network(kind: type[Encoding]) -> type[Encoding]:
+    """An encoding of networks alone: in a space of recipes beside networks, of the latter.
 
-    def __init__(self, space: Space) -> None:
-        super().__init__(space)
-        self._columns = np.flatnonzero(~_of_recipe(space))
+    Elsewhere it is `kind` itself.
+    """
 
-    def encode(self, architectures: Sequence[Architecture]) -> Floats:
-        """Vectors ``(n, width)`` in [0, 1]; no columns if all choices are a recipe's."""
-        canonical = [self.space.canonical(member) for member in architectures]
-        return _codes(self.space, canonical)[:, self._columns]
+    class OfNetwork(Encoding):
+        def __init__(self, space: Space) -> None:
+            super().__init__(space)
+            self._joint = space if isinstance(space, RecipeSpace) else None
+            self._own = kind(space if self._joint is None else self._joint.base)
+
+        def encode(self, architectures: Sequence[Architecture]) -> Floats:
+            if self._joint is not None:
+                architectures = [self._joint.architecture_of(member) for member in architectures]
+            return self._own.encode(architectures)
+
+    return OfNetwork
 
 
 class RecipeCode(Encoding):
@@ -37,13 +47,19 @@ class RecipeCode(Encoding):
 
     def __init__(self, space: Space) -> None:
         super().__init__(space)
-        self._columns = np.flatnonzero(_of_recipe(space))
+        flags = [
+            choice.name.startswith(PREFIX)
+            for choice, conditional in space.tree.slots
+            for _ in range(choice.width(conditional))
+        ]
+        self._columns = np.flatnonzero(flags)
 
     def encode(self, architectures: Sequence[Architecture]) -> Floats:
         """Vectors ``(n, width)`` in [0, 1]; no columns in a space without recipes."""
         if not len(self._columns):
             return np.empty((len(architectures), 0))
-        return _codes(self.space, architectures)[:, self._columns]
+        codes = np.array([self.space.encode(member) for member in architectures], np.float64)
+        return codes.reshape(len(codes), self.space.tree.encoding_size)[:, self._columns]
 
 
 class SizeCode(Encoding):
@@ -58,18 +74,3 @@ class SizeCode(Encoding):
         if not self._sizes.known:
             return np.empty((len(architectures), 0))
         return np.log(np.maximum(self._sizes(architectures), 1.0))
-
-
-def _of_recipe(space: Space) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Which columns of the space's own encoding belong to recipes."""
-    flags = [
-        choice.name.startswith(PREFIX)
-        for choice, conditional in space.tree.slots
-        for _ in range(choice.width(conditional))
-    ]
-    return np.array(flags, dtype=bool)
-
-
-def _codes(space: Space, architectures: Sequence[Architecture]) -> Floats:
-    codes = [space.encode(member) for member in architectures]
-    return np.array(codes, np.float64).reshape(len(codes), space.tree.encoding_size)

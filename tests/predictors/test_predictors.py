@@ -17,6 +17,12 @@ from search_spaces import get_space
 
 FAST = {
     "nars": {"pretraining": 500, "pretraining_steps": 100},
+    "stacked": {
+        "settings": {
+            "nars": {"pretraining": 500, "pretraining_steps": 100},
+            "forest": {"trees": 30},
+        }
+    },
     "pairwise-gin": {"hidden": 16, "hops": 3, "steps": 40, "learning_rate": 0.01},
 }
 RANKERS = [name for name in list_predictors() if name.startswith("pairwise-")]
