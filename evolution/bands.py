@@ -89,9 +89,13 @@ class Band:
 
     def __str__(self) -> str:
         if math.isinf(self.high):
-            return f"{self.metric}>={self.low:.10g}"
-        above = "" if math.isinf(self.low) else f"{self.low:.10g}<="
-        return f"{above}{self.metric}<={self.high:.10g}"
+            return f"{self.metric}>={_exact(self.low)}"
+        above = "" if math.isinf(self.low) else f"{_exact(self.low)}<="
+        return f"{above}{self.metric}<={_exact(self.high)}"
+
+
+def _exact(limit: float) -> str:
+    return f"{limit:.0f}" if limit.is_integer() and abs(limit) < 1e15 else repr(limit)
 
 
 def parse_bands(text: str) -> tuple[Band, ...]:

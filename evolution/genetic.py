@@ -20,19 +20,22 @@ import numpy as np
 from pydantic import Field
 
 from evolution.repair import Distance, repaired
+from evolution.selection import crowding, ranks
 from nas.core.architecture import Architecture
 from nas.core.config import Settings
 from nas.core.space import Space
 
-__all__ = ["Genetic", "GeneticSettings", "Score", "genetic_search"]
+__all__ = ["Genetic", "GeneticSettings", "Score", "genetic_front", "genetic_search"]
 
 Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
+
+Indices: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
 Score: TypeAlias = Callable[[Sequence[Architecture]], Floats]
 """Scores ``(n,)`` of members, less is better; the same for a member whenever it is asked."""
 
-DRAWS: Final = 8
-"""Attempts at a child that is new before a parent has one fewer."""
+DRAWS: Final = 4
+"""Attempts at a child that is new and within the limits before the nearest one is repaired."""
 
 REPAIRS: Final = 40
 """Changes tried to bring a child within the limits: it begins near a parent that keeps them."""
@@ -61,6 +64,11 @@ class GeneticSettings(Settings):
     patience: int = Field(5, ge=1)
     tolerance: float = Field(1e-6, ge=0)
     generations: int = Field(50, ge=1, le=100_000)
+
+    @property
+    def room(self) -> int:
+        """How many live in every generation."""
+        return self.best + self.random
 
 
 @dataclass
@@ -104,26 +112,66 @@ def genetic_search(
     alive = list({member.id: member for member in first if distance(member) <= 0}.values())
     if not alive:
         return Genetic([], np.empty(0))
-    known = {member.id for member in alive}
-    scores = np.asarray(score(alive), np.float64)
-    room = settings.best + settings.random
-    found = _fittest(alive, scores, room)
+    breed = _Breed(space, distance, settings, rng, {member.id for member in alive})
+    found = _fittest(alive, np.asarray(score(alive), np.float64), settings.room)
     found.history, found.scored = [float(found.scores[0])], len(alive)
     idle = 0
     for _ in range(settings.generations):
-        children = _children(space, found, distance, settings, rng, known)
+        spread = float(found.scores.mean()) - found.scores[0]
+        fitness = 1 - (found.scores - found.scores[0]) / spread if spread > 0 else 0 * found.scores
+        children = breed.children(found.members, fitness.clip(0, 1).tolist())
         if not children:
             break
         told = np.asarray(score(children), np.float64)
         history, scored = found.history, found.scored + len(children)
         both = [*found.members, *children]
-        found = _fittest(both, np.concatenate([found.scores, told]), room)
+        found = _fittest(both, np.concatenate([found.scores, told]), settings.room)
         better = found.scores[0] < history[-1] - settings.tolerance
         found.history, found.scored = [*history, float(found.scores[0])], scored
         idle = 0 if better else idle + 1
         if idle == settings.patience:
             break
     return found
+
+
+def genetic_front(
+    space: Space,
+    first: Sequence[Architecture],
+    costs: Score,
+    distance: Distance,
+    settings: GeneticSettings,
+    rng: np.random.Generator,
+) -> list[Architecture]:
+    """The same for a front of several costs, sorted as in NSGA-II (`evolution.selection`).
+
+    Args:
+        space: The space.
+        first: The first generation; those outside of the limits are left out.
+        costs: Costs ``(n, m)`` of members.
+        distance: To the limits.
+        settings: How; it goes on for `patience` generations.
+        rng: All chance.
+
+    Returns:
+        Everybody alive at the end, by front, then the least crowded.
+    """
+    alive = list({member.id: member for member in first if distance(member) <= 0}.values())
+    if not alive:
+        return []
+    breed = _Breed(space, distance, settings, rng, {member.id for member in alive})
+    told = np.asarray(costs(alive), np.float64)
+    for turn in range(settings.patience + 1):
+        order = _front_order(alive, told)[: settings.room]
+        alive, told = [alive[int(row)] for row in order], told[order]
+        if turn == settings.patience:
+            break
+        fitness = np.linspace(1, -1, len(alive)).clip(0, 1)
+        children = breed.children(alive, fitness.tolist())
+        if not children:
+            break
+        alive = [*alive, *children]
+        told = np.concatenate([told, np.asarray(costs(children), np.float64)])
+    return alive
 
 
 def _fittest(members: Sequence[Architecture], scores: Floats, room: int) -> Genetic:
@@ -133,48 +181,78 @@ def _fittest(members: Sequence[Architecture], scores: Floats, room: int) -> Gene
     return Genetic([members[int(row)] for row in order], scores[order])
 
 
-def _children(
-    space: Space,
-    found: Genetic,
-    distance: Distance,
-    settings: GeneticSettings,
-    rng: np.random.Generator,
-    known: set[str],
-) -> list[Architecture]:
-    """New members within the limits, each different from all that were scored."""
-    if space.size == 1:
-        return []
-    mean, best = float(found.scores.mean()), float(found.scores[0])
-    children: list[Architecture] = []
-    for parent, score in zip(found.members, found.scores.tolist(), strict=True):
-        fitness = min(1.0, max(0.0, (mean - score) / (mean - best))) if mean > best else 0.0
-        for _ in range(settings.children):
-            for _ in range(DRAWS):
-                child = _child(space, found.members, parent, 1 - fitness, settings, rng)
-                near = repaired(space, child, distance, rng, REPAIRS)
-                if near is not None and near.id not in known:
-                    known.add(near.id)
-                    children.append(near)
-                    break
-    return children
+def _front_order(members: Sequence[Architecture], costs: Floats) -> Indices:
+    fronts = ranks(costs)
+    ids = np.array([member.id for member in members])
+    return np.lexsort((ids, -crowding(costs, fronts), fronts))
 
 
-def _child(
-    space: Space,
-    alive: Sequence[Architecture],
-    parent: Architecture,
-    change: float,
-    settings: GeneticSettings,
-    rng: np.random.Generator,
-) -> Architecture:
-    """A child that is changed as much as `change`, from 0 to 1, allows."""
-    if rng.random() < settings.crossover * change:
-        other = alive[int(rng.integers(len(alive)))]
-        child = space.crossover(parent, other, rng)
-        if child.id != parent.id:
-            return child
-        parent = child
-    child = space.mutate(parent, rng)
-    for _ in range(int(rng.poisson(settings.mutation * change))):
-        child = space.mutate(child, rng)
-    return child
+@dataclass
+class _Breed:
+    """Makes children, none of them twice.
+
+    Attributes:
+        known: Ids of whoever was there.
+    """
+
+    space: Space
+    distance: Distance
+    settings: GeneticSettings
+    rng: np.random.Generator
+    known: set[str]
+
+    def children(
+        self, alive: Sequence[Architecture], fitness: Sequence[float]
+    ) -> list[Architecture]:
+        """New members within the limits, each different from all that were there.
+
+        Args:
+            alive: The parents.
+            fitness: Of each, from 0 (no better than the mean) to 1 (the best).
+        """
+        if self.space.size == 1:
+            return []
+        children: list[Architecture] = []
+        for parent, own in zip(alive, fitness, strict=True):
+            for _ in range(self.settings.children):
+                child = self._new(alive, parent, 1 - own)
+                if child is not None:
+                    children.append(child)
+        return children
+
+    def _new(
+        self, alive: Sequence[Architecture], parent: Architecture, change: float
+    ) -> Architecture | None:
+        """The first new child within the limits; else the nearest one, repaired."""
+        nearest, least = None, np.inf
+        for _ in range(DRAWS):
+            child = self._child(alive, parent, change)
+            if child.id in self.known:
+                continue
+            distance = self.distance(child)
+            if distance <= 0:
+                self.known.add(child.id)
+                return child
+            if distance < least:
+                nearest, least = child, distance
+        if nearest is not None:
+            nearest = repaired(self.space, nearest, self.distance, self.rng, REPAIRS)
+        if nearest is None or nearest.id in self.known:
+            return None
+        self.known.add(nearest.id)
+        return nearest
+
+    def _child(
+        self, alive: Sequence[Architecture], parent: Architecture, change: float
+    ) -> Architecture:
+        """A child that is changed as much as `change`, from 0 to 1, allows."""
+        space, rng = self.space, self.rng
+        if rng.random() < self.settings.crossover * change:
+            other = alive[int(rng.integers(len(alive)))]
+            child = space.crossover(parent, other, rng)
+            if child.id != parent.id:
+                return child
+        child = space.mutate(parent, rng)
+        for _ in range(int(rng.poisson(self.settings.mutation * change))):
+            child = space.mutate(child, rng)
+        return child

@@ -72,8 +72,9 @@ def feasible_pool(
     """Different members within the limits, none of which computes the same as another one.
 
     Of a space that has no more than `count` members all of them are looked at, in random order.
-    Otherwise quasi-random ones, and where the limits leave less than one in four of those, random
-    ones brought within them by small changes (`evolution.repair`).
+    Otherwise quasi-random ones; where the limits leave less than one in four of those, then all of
+    a space that is small enough to be listed, and of a larger one members that are brought within
+    the limits by small changes (`evolution.repair`).
 
     Args:
         space: The space.
@@ -98,9 +99,7 @@ def _within(
 ) -> Iterator[Architecture]:
     """Members within the limits, some of them again and again."""
     if space.size is not None and space.size <= count:
-        every = list(space.enumerate())
-        shuffled = (every[int(row)] for row in rng.permutation(len(every)))
-        yield from (member for member in shuffled if distance(member) <= 0)
+        yield from _listed_within(space, distance, rng)
         return
     outside: list[Architecture] = []
     for member in islice(quasi_random(space, seed), DRAWS * count):
@@ -108,6 +107,9 @@ def _within(
             yield member
         elif len(outside) < count:
             outside.append(member)
+    if space.size is not None and space.size <= WHOLE:
+        yield from _listed_within(space, distance, rng)
+        return
     inside: list[Architecture] = []
     failures = 0
     for turn in range(DRAWS * count):
@@ -126,11 +128,23 @@ def _within(
             return
 
 
+def _listed_within(
+    space: Space, distance: Distance, rng: np.random.Generator
+) -> Iterator[Architecture]:
+    """All members within the limits, in random order."""
+    every = list(space.enumerate())
+    shuffled = (every[int(row)] for row in rng.permutation(len(every)))
+    return (member for member in shuffled if distance(member) <= 0)
+
+
 def _walked(space: Space, member: Architecture, rng: np.random.Generator) -> Architecture:
     for _ in range(STEPS):
         member = space.mutate(member, rng)
     return member
 
+
+WHOLE: Final = 50_000
+"""Spaces up to this size are listed where limits leave little of them."""
 
 STARTS: Final = 256
 """Members repaired from quasi-random ones, after which walks away from them are."""

@@ -32,6 +32,7 @@ from predictors.encodings import ENCODINGS
 from predictors.encodings.base import Encoder, make_encoder
 from predictors.encodings.parts import RecipeCode, SizeCode, of_network
 from predictors.labels import Floats, Labels, Prediction
+from predictors.statistics import Sizes
 from predictors.targets import Scale, Targets
 from predictors.two_heads import Embedding, Phase, TwoHeads
 
@@ -49,8 +50,8 @@ class NarsSettings(PredictorSettings):
     Attributes:
         encoding: What the embedding sees of the network: never its recipe, as published.
         target: What is regressed, see `predictors.targets`.
-        statistics: Whether parameters, multiply-accumulates and other figures that cost nothing
-            are inputs of the second head (published: no).
+        statistics: Whether figures that cost nothing are inputs of the second head (published:
+            no): those given as `extra`, else parameters and multiply-accumulates.
         members: Networks that are averaged; `predict`'s deviation is among them.
         embedding: Hidden layers, then the width of the embedding.
         hidden: Hidden layers of the head that learns readings.
@@ -90,15 +91,14 @@ class Nars(Predictor):
         super().__init__(space, settings, seed)
         names = [name.strip() for name in self.settings.encoding.split("+")]
         kinds = [of_network(ENCODINGS.get(name)) for name in names]
-        self._encoder = make_encoder(space, (*kinds, RecipeCode, SizeCode))
+        self._encoder = make_encoder(space, (*kinds, RecipeCode))
         self._inputs = Inputs(self._encoder)
 
     def _learn(self, batch: Batch, labels: Labels) -> None:
         s = self.settings
         levels = labels.by_level()
         self._targets = Targets(levels[-1][1], s.target)
-        self._widths = _widths(self._encoder)
-        inputs, rest = self._split(batch.vectors)
+        inputs, rest = self._split(batch)
         rng = np.random.default_rng(derive(self.seed, "networks"))
         shape = (s.members, (inputs.shape[1], *s.embedding))
         known = _pretrained(self._encoder, shape, s.pretraining, s.pretraining_steps, self.seed)
@@ -115,20 +115,26 @@ class Nars(Predictor):
             networks.train(inputs[rows], rest[rows], values, Phase(s.steps, rate, s.weight_decay))
 
     def _expect(self, batch: Batch) -> Prediction:
-        outputs = self._networks(*self._split(batch.vectors)).astype(np.float64)
+        outputs = self._networks(*self._split(batch)).astype(np.float64)
         return self._targets.prediction(outputs.mean(0), outputs.std(0))
 
-    def _split(self, vectors: Floats) -> tuple[Floats, Floats]:
+    def _split(self, batch: Batch) -> tuple[Floats, Floats]:
         """What the embedding sees, and what joins after it."""
-        network, recipe = self._widths[0], self._widths[1]
-        end = vectors.shape[1] if self.settings.statistics else network + recipe
-        return vectors[:, :network], vectors[:, network:end]
+        network, recipe = _widths(self._encoder)
+        inputs, rest = batch.vectors[:, :network], batch.vectors[:, network:]
+        if not self.settings.statistics:
+            return inputs, rest[:, :recipe]
+        if batch.extra.shape[1]:
+            return inputs, rest
+        sizes = Inputs(make_encoder(self.space, (SizeCode,)))
+        nothing = np.empty((len(inputs), 0))
+        return inputs, np.hstack([rest, sizes.learn(batch.architectures, nothing)])
 
 
-def _widths(encoder: Encoder) -> tuple[int, int, int]:
-    """Columns of the network, the recipe and the size."""
-    *network, recipe, size = [e.encode([]).shape[1] for e in encoder.encodings]
-    return sum(network), recipe, size
+def _widths(encoder: Encoder) -> tuple[int, int]:
+    """Columns of the network and of the recipe."""
+    *network, recipe = [e.encode([]).shape[1] for e in encoder.encodings]
+    return sum(network), recipe
 
 
 @lru_cache(maxsize=32)
@@ -136,13 +142,13 @@ def _pretrained(
     encoder: Encoder, shape: tuple[int, tuple[int, ...]], count: int, steps: int, seed: int
 ) -> Embedding | None:
     """Embeddings that know sizes; None where nobody knows these, or all are alike."""
-    network, _, size = _widths(encoder)
-    if not count or not network or not size:
+    (network, _), space = _widths(encoder), encoder.encodings[0].space
+    if not count or not network or not Sizes(space).known:
         return None
     rng = np.random.default_rng(derive(seed, "pretraining"))
-    members = _random_members(encoder.encodings[0].space, count, rng)
+    members = _random_members(space, count, rng)
     vectors = Inputs(encoder).learn(members, np.empty((len(members), 0)))
-    sizes = vectors[:, -size:]
+    sizes = make_encoder(space, (SizeCode,))(members)
     sizes = sizes[:, np.ptp(sizes, axis=0) > 0]
     if not sizes.shape[1]:
         return None

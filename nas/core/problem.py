@@ -45,8 +45,8 @@ class Problem:
             such as parameters, or a proxy that a table holds. The same names for every candidate.
         counted: `counted(candidate)` gives the parameters and multiply-accumulates of the network
             that a training of the candidate would build, by arithmetic; nothing where the space
-            cannot count or the network is not known. Other than `free` it may have to look at the
-            data first, so it is asked in a run only, not while one is planned.
+            cannot count. Other than `free` it may have to read the data first, so it is asked in a
+            run only, not while one is planned. None where nobody counts.
     """
 
     space: Space
@@ -55,7 +55,7 @@ class Problem:
     remember: Callable[[str, Callable[[], Any]], Any] = _forget
     announce: Callable[[str, Mapping[str, Any]], None] = _silent
     free: Callable[[Candidate], Mapping[str, float]] = _nothing
-    counted: Callable[[Candidate], Mapping[str, float]] = _nothing
+    counted: Callable[[Candidate], Mapping[str, float]] | None = None
 
     def candidate(self, architecture: Architecture) -> Candidate:
         """What is evaluated for a member of the space, at the run's scale."""
@@ -103,7 +103,8 @@ class Problem:
 
     def known(self, candidate: Candidate) -> dict[str, float]:
         """All figures that are exact without training: counted ones, and those that are free."""
-        return {**self.counted(candidate), **self.free(candidate)}
+        counted = {} if self.counted is None else self.counted(candidate)
+        return {**counted, **self.free(candidate)}
 
     def costs(self, outcome: Outcome) -> tuple[float, ...]:
         """One number per objective, less is better; infinite where there is no figure."""

@@ -70,14 +70,14 @@ class MobileSpace(ToySpace):
         total, inputs = conv(input_shape[0], STEM, 3, (side, side)), STEM
         for stage, (*_, stride) in enumerate(STAGES):
             width = choices[f"s{stage}/width"]
-            for block in range(choices[f"s{stage}/depth"]):
-                place = "rest" if block else "first"
+            for place, times in (("first", 1), ("rest", choices[f"s{stage}/depth"] - 1)):
                 middle = inputs * choices.get(f"s{stage}/expansion_{place}", 1)
-                total += conv(inputs, middle, 1, (side, side))
-                side = math.ceil(side / (1 if block else stride))
                 kernel = choices[f"s{stage}/kernel_{place}"]
-                total += conv(middle, middle, kernel, (side, side), groups=middle)
-                total += conv(middle, width, 1, (side, side))
+                before, side = side, math.ceil(side / (stride if place == "first" else 1))
+                block = conv(inputs, middle, 1, (before, before))
+                block += conv(middle, middle, kernel, (side, side), groups=middle)
+                block += conv(middle, width, 1, (side, side))
+                total += block * times
                 inputs = width
         return total + conv(inputs, HEAD, 1, (side, side)) + linear(HEAD, num_classes)
 
