@@ -42,10 +42,10 @@ from nas.core.errors import ConfigError
 from nas.core.problem import Problem
 from nas.core.space import Space
 from nas.core.work import Evaluate, Outcome, Request
-from nas.strategies.base import Strategy
+from nas.strategies.base import Finding, Strategy
 from nas.strategies.early_stop import Correlation
 from nas.strategies.fbnetv3_readings import ROUND, Plan
-from nas.strategies.fbnetv3_search import Finding, Search
+from nas.strategies.fbnetv3_search import Search
 from nas.strategies.fbnetv3_terrain import Target
 from nas.strategies.fidelity import promoted
 from predictors import get_predictor
@@ -213,16 +213,7 @@ class FbnetV3(Strategy):
         rng: np.random.Generator,
         count: int = 1,
     ) -> list[Finding]:
-        """Stage 2 alone: what is expected to be the best within limits, from earlier trainings.
-
-        Nothing is trained, and the predictor learns from what was.
-
-        Args:
-            problem: What was searched.
-            outcomes: What a search of these settings was told.
-            targets: Limits as of the setting `targets`; an empty text for none.
-            rng: As the search began with.
-            count: At most so many for each.
+        """Stage 2 alone; the predictor learns from what was trained.
 
         Raises:
             ConfigError: Limits leave nothing, or are of what is not known without training.

@@ -126,11 +126,9 @@ class Readings:
         return plan, [float(value) for value in correlations(table, rules.correlation)]
 
     def of(self, plan: Plan) -> list[Reading]:
-        """Costs of everybody on the levels of a plan."""
-        return [
-            Reading(self._problem.member(candidate), self._costs(candidate, plan.levels))
-            for candidate in self.candidates
-        ]
+        """Costs of everybody on the levels of a plan, whoever was told first."""
+        found = (self._candidates[name] for name in sorted(self._candidates))
+        return [Reading(self._problem.member(c), self._costs(c, plan.levels)) for c in found]
 
     def at(self, epochs: float | None) -> dict[str, Floats]:
         """Costs ``(m,)`` of so many epochs by candidate's id, those that are known and finite."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -15,6 +14,7 @@ from evolution.genetic import genetic_front, genetic_search
 from nas.core.architecture import Architecture, Candidate
 from nas.core.problem import Problem
 from nas.core.seeds import derive
+from nas.strategies.base import Finding
 from nas.strategies.fbnetv3_readings import Plan, Readings, Rules
 from nas.strategies.fbnetv3_terrain import Target, Terrain
 from nas.strategies.surrogate import Knowledge, Surrogate
@@ -22,28 +22,9 @@ from nas.strategies.surrogate import Knowledge, Surrogate
 if TYPE_CHECKING:
     from nas.strategies.fbnetv3 import FbnetV3Settings
 
-__all__ = ["Finding", "Search"]
+__all__ = ["Search"]
 
 Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What stage 2 found for a target.
-
-    Attributes:
-        target: The target.
-        candidate: What is expected to be the best within it.
-        expected: What it is expected to have of the objectives that training changes.
-        deviation: How far that may be off.
-        figures: What is known of it exactly.
-    """
-
-    target: str
-    candidate: Candidate
-    expected: Mapping[str, float]
-    deviation: Mapping[str, float] = field(default_factory=dict)
-    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 class Search:
