@@ -62,7 +62,7 @@ class NarsSettings(PredictorSettings):
         frozen_steps: Steps of the head alone then.
         steps: Steps of everything.
         learning_rate: Of the head alone, and of everything where nothing was frozen.
-        thaw: Times `learning_rate`, for everything after the head alone.
+        thaw: Times `learning_rate`, for everything after the head alone or after a lower level.
         weight_decay: Decoupled.
     """
 
@@ -75,7 +75,7 @@ class NarsSettings(PredictorSettings):
     pretraining: int = Field(default=5000, ge=0)
     pretraining_steps: int = Field(default=1000, ge=1)
     freeze: int = Field(default=50, ge=0)
-    frozen_steps: int = Field(default=15, ge=1)
+    frozen_steps: int = Field(default=30, ge=1)
     steps: int = Field(default=100, ge=1)
     learning_rate: float = Field(default=0.01, gt=0)
     thaw: float = Field(default=0.1, gt=0)
@@ -113,6 +113,7 @@ class Nars(Predictor):
         for rows, told in levels:
             values = Targets(told, s.target).values
             networks.train(inputs[rows], rest[rows], values, Phase(s.steps, rate, s.weight_decay))
+            rate = min(rate, s.learning_rate * s.thaw)  # higher levels correct what is known
 
     def _expect(self, batch: Batch) -> Prediction:
         outputs = self._networks(*self._split(batch)).astype(np.float64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -21,9 +21,6 @@ from predictors.quality import kendall
 __all__ = ["Stacked"]
 
 _ENSEMBLES: Final = frozenset({"stacked", "ensemble"})
-_LEAST: Final = 1e-9
-_CALIBRATION: Final = (0.5, 4.0)
-"""Least and largest factor of a deviation: few readings tell little of it."""
 
 
 class StackedSettings(PredictorSettings):
@@ -54,13 +51,13 @@ class Stacked(Predictor):
     """The mean of its members' answers, each weighted by its cross-validated Kendall's tau.
 
     Weights are at least 0 and add up to 1; if no member orders what it was not told, all count
-    alike. The deviation, among members and inside each, is stretched to fit what their mean was
-    off by on readings that were left out, so it holds the noise of a reading, too.
+    alike. The deviation, among members and inside each, is made to fit what their mean was off
+    by on readings that were left out: where it is too small on the whole, the same variance is
+    added everywhere (the noise of a reading is in it), and where it is too large it shrinks.
 
     Where labels tell what was read on several levels of training, a stack is made for each, from
-    the lowest up, and what one expects is a statistic for the next: as in the autoregressive model
-    of Kennedy & O'Hagan, "Predicting the output from a complex computer code when fast
-    approximations are available", Biometrika 87(1), 2000.
+    the lowest up; what one expects, brought to the scale of the next by a straight line (as in the
+    autoregressive model of Kennedy & O'Hagan, Biometrika 87(1), 2000), is a member of that one.
     """
 
     Settings: ClassVar[type[PredictorSettings]] = StackedSettings
@@ -78,31 +75,28 @@ class Stacked(Predictor):
 
     @property
     def weights(self) -> Mapping[str, float]:
-        """Weight of each member on the highest level; members named twice are added up."""
-        found = dict.fromkeys(self.settings.members, 0.0)
-        for name, weight in zip(self.settings.members, self._teams[-1].weights, strict=True):
-            found[name] += float(weight)
+        """Weight of each member on the highest level, and of `below` if there is a level below."""
+        found: dict[str, float] = {}
+        names = (*self.settings.members, "below")
+        for name, weight in zip(names, self._teams[-1].weights, strict=False):
+            found[name] = found.get(name, 0.0) + float(weight)
         return found
 
     def _learn(self, batch: Batch, labels: Labels) -> None:
         self._teams: list[_Team] = []
         below: Floats | None = None
         for rows, told in labels.by_level():
-            extra = batch.extra[rows]
-            if below is not None:
-                extra = np.column_stack([extra, below[rows]])
             team = _Team(self.space, self.settings, derive(self.seed, "team", len(self._teams)))
             members = [batch.architectures[int(row)] for row in rows]
-            team.learn(members, told, extra)
+            team.learn(members, told, batch.extra[rows], None if below is None else below[rows])
             self._teams.append(team)
             below = self._expect(batch).mean
             below[rows] = team.unseen  # not what it learnt by heart
 
     def _expect(self, batch: Batch) -> Prediction:
-        extra, said = batch.extra, None
+        said: Prediction | None = None
         for team in self._teams:
-            table = extra if said is None else np.column_stack([extra, said.mean])
-            said = team.expect(batch.architectures, table)
+            said = team.expect(batch.architectures, batch.extra, said)
         assert said is not None
         return said
 
@@ -123,39 +117,64 @@ class _Team:
     def __init__(self, space: Space, settings: StackedSettings, seed: int) -> None:
         self._space, self._settings, self._seed = space, settings, seed
         self._members: list[Predictor] = []
-        self._stretch = 1.0
+        self._line: Callable[[Floats], Floats] | None = None
+        self._shrink, self._noise = 1.0, 0.0
         self.weights: Floats = np.empty(0)
         self.unseen: Floats = np.empty(0)
 
-    def learn(self, members: Sequence[Architecture], labels: Labels, extra: Floats) -> None:
-        """Weigh the members by cross-validation, then fit each to everything."""
-        s, rows = self._settings, np.arange(len(labels))
-        folds = min(s.folds, len(labels))
+    def learn(
+        self,
+        members: Sequence[Architecture],
+        labels: Labels,
+        extra: Floats,
+        below: Floats | None,
+    ) -> None:
+        """Weigh the members by cross-validation, then fit each to everything.
+
+        Args:
+            members: n architectures.
+            labels: Their readings.
+            extra: Their statistics ``(n, k)``.
+            below: What the level below expected of them ``(n,)``; None for the lowest.
+        """
+        rows = np.arange(len(labels))
+        folds = min(self._settings.folds, len(labels))
         place = np.random.default_rng(derive(self._seed, "folds")).permutation(rows) % folds
-        means, stds = np.empty((2, len(s.members), len(labels)))
+        count = len(self._settings.members) + (below is not None)
+        means, stds = np.zeros((2, count, len(labels)))
         for fold in range(folds):
             (out,), (rest,) = np.nonzero(place == fold), np.nonzero(place != fold)
             for number, member in enumerate(self._fitted(members, labels, extra, rest)):
                 said = member.predict([members[int(row)] for row in out], extra[out])
                 means[number, out], stds[number, out] = said.mean, said.std
-        values = labels.values if len(np.unique(labels.levels)) == 1 else labels.ranks()
+            if below is not None:
+                means[-1, out] = _line(below[rest], labels.values[rest])(below[out])
+        whole = len(np.unique(labels.levels)) == 1
+        values = labels.values if whole else labels.ranks()
         taus = np.array([max(0.0, kendall(mean, values)) for mean in means])
-        weights = taus**s.sharpness * (taus > 0)
-        self.weights = (
-            weights / weights.sum() if weights.any() else np.full(len(taus), 1 / len(taus))
-        )
+        weights = taus**self._settings.sharpness * (taus > 0)
+        self.weights = (weights if weights.any() else np.ones(count)) / (weights.sum() or count)
         mixed = self._mixed(means, stds)
         self.unseen = mixed.mean
-        if len(np.unique(labels.levels)) == 1:
-            off = (mixed.mean - values) / np.maximum(mixed.std, _LEAST)
-            self._stretch = float(np.clip(np.sqrt(np.mean(off**2)), *_CALIBRATION))
+        if whole:
+            off = float(np.mean((mixed.mean - values) ** 2))
+            told = float(np.mean(mixed.std**2))
+            self._shrink = min(1.0, off / told) if told > 0 else 1.0
+            self._noise = max(0.0, off - told)
         self._members = self._fitted(members, labels, extra, rows)
+        self._line = None if below is None else _line(below, labels.values)
 
-    def expect(self, members: Sequence[Architecture], extra: Floats) -> Prediction:
-        """What to expect of architectures."""
+    def expect(
+        self, members: Sequence[Architecture], extra: Floats, below: Prediction | None
+    ) -> Prediction:
+        """What to expect of architectures, of which the level below expects something."""
         said = [member.predict(members, extra) for member in self._members]
-        mixed = self._mixed(np.stack([p.mean for p in said]), np.stack([p.std for p in said]))
-        return Prediction(mixed.mean, mixed.std * self._stretch)
+        means, stds = [p.mean for p in said], [p.std for p in said]
+        if self._line is not None and below is not None:
+            means.append(self._line(below.mean))
+            stds.append(np.zeros(len(members)))
+        mixed = self._mixed(np.stack(means), np.stack(stds))
+        return Prediction(mixed.mean, np.sqrt(mixed.std**2 * self._shrink + self._noise))
 
     def _mixed(self, means: Floats, stds: Floats) -> Prediction:
         mean = self.weights @ means
@@ -178,6 +197,13 @@ class _Team:
             predictor = _kind(name)(self._space, own, derive(self._seed, "member", number))
             fitted.append(predictor.fit(some, told, extra[rows]))
         return fitted
+
+
+def _line(x: Floats, y: Floats) -> Callable[[Floats], Floats]:
+    """The straight line, not falling, of least squares through points ``(n,)``."""
+    spread = float(np.var(x))
+    slope = max(0.0, float(np.mean((x - x.mean()) * (y - y.mean()))) / spread) if spread > 0 else 0
+    return lambda at: y.mean() + slope * (at - x.mean())
 
 
 def _kind(name: str) -> type[Predictor]:

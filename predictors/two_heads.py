@@ -177,7 +177,7 @@ class Embedding:
     def pretrain(
         self, inputs: Array, targets: Array, phase: Phase, rng: np.random.Generator
     ) -> None:
-        """Learn statistics; the embedding is centred and scaled by these examples from then on.
+        """Learn statistics; the embedding is centred, and scaled to the variance of one of them.
 
         Args:
             inputs: ``(n, d)``.
@@ -201,7 +201,7 @@ class Embedding:
             adam.step([*lower, *slopes], phase.rate(step), decays)
         said = self.layers(inputs[None])
         self._centre = said.mean(1, keepdims=True)
-        spread = np.sqrt(said.var(1, keepdims=True).mean(2, keepdims=True))
+        spread = np.sqrt(said.var(1, keepdims=True).sum(2, keepdims=True))
         self._scale = np.where(spread > _FLAT, spread, 1)
 
     def expected_statistics(self, inputs: Array) -> Array:

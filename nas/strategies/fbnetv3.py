@@ -11,8 +11,8 @@ joint search, those of the genetic search, widths of the predictor) are settings
 ours. The default differs in what follows from measurements (`benchmarks/nars.py`):
 
 - a stack of predictors that suits few readings, to which free statistics are inputs;
-- batches by Thompson samples of what is predicted beside what is known exactly, spread over the
-  front of all objectives by hypervolume, from the pool and from a genetic search around the front;
+- batches by what can be hoped of predictions beside what is known exactly, spread over the front
+  of all objectives by hypervolume, from the pool and from a genetic search around the front;
 - where short trainings order well enough, many are trained shortly and the best of them go on;
 - without `targets`, limits are laid over the range of the first objective that is known exactly.
 
@@ -60,7 +60,7 @@ PUBLISHED: Mapping[str, Any] = {
 OURS: Mapping[str, Any] = {
     "pool": 4000,
     "cheap": 0.6,
-    "acquisition": "thompson",
+    "acquisition": "lcb",
     "predictor": "stacked",
     "verify": 2,
     "front": 3,
@@ -98,7 +98,8 @@ class FbnetV3Settings(Settings):
         cheap: Rank correlation from which short trainings choose who goes on; 1 for no short
             trainings. By default 0.6, published 1.
         widen: One of so many that are trained shortly goes on.
-        acquisition: `thompson`, `lcb` or `greedy`, see `evolution.batch`; published, greedy.
+        acquisition: `thompson`, `lcb` or `greedy`, see `evolution.batch`; by default `lcb`,
+            published `greedy`.
         predictor: A regressing predictor; by default `stacked`, published `nars`.
         predictor_settings: Its settings.
         verify: How many found for each target are trained in full; by default 2, published 1.
