@@ -86,7 +86,7 @@ class Stacked(Predictor):
         self._teams: list[_Team] = []
         below: Floats | None = None
         for rows, told in labels.by_level():
-            team = _Team(self.space, self.settings, derive(self.seed, "team", len(self._teams)))
+            team = _Team(self.space, self.settings, self.seed)
             members = [batch.architectures[int(row)] for row in rows]
             team.learn(members, told, batch.extra[rows], None if below is None else below[rows])
             self._teams.append(team)
@@ -193,7 +193,7 @@ class _Team:
         fitted = []
         for number, name in enumerate(s.members):
             own = {"encoding": s.encoding, **s.settings.get(name, {})}
-            # A member's seed is the same on every fold, so that it need not pretrain anew.
+            # A member's seed is the same on every fold and level: it need not pretrain anew.
             predictor = _kind(name)(self._space, own, derive(self._seed, "member", number))
             fitted.append(predictor.fit(some, told, extra[rows]))
         return fitted

@@ -80,6 +80,15 @@ class Strategy(ABC):
             settings = settings.model_dump()
         self.settings: Any = build_settings(self.Settings, settings or {}, "setting")
 
+    @property
+    def unending(self) -> Strategy:
+        """The same search, where it would end by itself going on until its budget is spent.
+
+        So that searches of different spaces can be compared at equal cost; the default is for
+        those that go on anyway.
+        """
+        return self
+
     def expected(self, space: Space) -> Mapping[str, float]:
         """What the search will spend by itself, e.g. `{"epochs": 91.0}`, for progress and plans.
 

@@ -28,7 +28,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -49,6 +49,9 @@ from nas.strategies.fbnetv3.search import Search
 from nas.strategies.fbnetv3.terrain import Target
 from nas.strategies.fidelity import promoted
 from predictors import get_predictor
+
+ROUNDS: Final = 10_000
+"""More of them than any budget pays for."""
 
 PUBLISHED: Mapping[str, Any] = {
     "pool": 20_000,
@@ -112,7 +115,7 @@ class FbnetV3Settings(Settings):
     pool: int | None = Field(None, ge=1, le=1_000_000)
     first: int = Field(16, ge=2, le=100_000)
     batch: int = Field(16, ge=1, le=100_000)
-    rounds: int = Field(4, ge=1, le=10_000)
+    rounds: int = Field(4, ge=1, le=ROUNDS)
     within: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
     front: int | None = Field(None, ge=1, le=100)
@@ -160,6 +163,11 @@ class FbnetV3(Strategy):
         for text in (*self.settings.targets, *self.settings.within):
             if not Target.parse(text).bands:
                 raise ConfigError("a limit is empty", "give METRIC<=LIMIT, or leave it out")
+
+    @property
+    def unending(self) -> FbnetV3:
+        """With rounds for ever; what was trained within them counts, found without a training."""
+        return FbnetV3(self.settings.model_copy(update={"rounds": ROUNDS}))
 
     def levels(self) -> tuple[float, ...]:
         """Budgets of the first batch, where they are known."""
