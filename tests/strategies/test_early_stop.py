@@ -67,7 +67,7 @@ def reference(curves: Array, threshold: float, kind: str) -> tuple[list[float], 
 def test_it_is_the_least_epoch_from_which_all_agree(kind: Correlation) -> None:
     rng = np.random.default_rng(0)
     epochs = []
-    for trial in range(400):
+    for trial in range(200):
         shape = (rng.integers(3, 10), rng.integers(1, 8))
         curves = rng.integers(0, 4, shape).astype(float)  # full of ties
         if trial % 2:

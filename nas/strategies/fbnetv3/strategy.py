@@ -158,8 +158,7 @@ class FbnetV3(Strategy):
         super().__init__(settings)
         self._complete = self.settings.complete
         for text in (*self.settings.targets, *self.settings.within):
-            if not Target.parse(text).bands:
-                raise ConfigError("a limit is empty", "give METRIC<=LIMIT, or leave it out")
+            _parsed(text)
 
     def levels(self) -> tuple[float, ...]:
         """Budgets of the first batch, where they are known."""
@@ -219,7 +218,7 @@ class FbnetV3(Strategy):
         Raises:
             ConfigError: Limits leave nothing, or are of what is not known without training.
         """
-        parsed = [Target.parse(text) for text in targets]
+        parsed = [_parsed(text) for text in targets]
         search = self._search(problem, _seed(rng), parsed)
         search.terrain.check()
         stages: dict[bool, list[Outcome]] = {True: [], False: []}
@@ -318,6 +317,14 @@ def _trained(search: Search, works: Sequence[Evaluate]) -> Generator[Request, An
         done = [told[work.key] for work in works if work.key in told]
         search.readings.add(done)
     return done
+
+
+def _parsed(text: str) -> Target:
+    """A target of at least one limit."""
+    target = Target.parse(text)
+    if not target.bands:
+        raise ConfigError("a limit is empty", "give METRIC<=LIMIT, or leave it out")
+    return target
 
 
 def _seed(rng: np.random.Generator) -> int:
