@@ -108,13 +108,13 @@ def names(outcomes: Sequence[Outcome]) -> list[str]:
 # -- stage 1, with a predictor that is watched --------------------------------------------------
 
 
-class Watched:
+class Watched:  # of the face of a predictor
     """A predictor whose expectations are given, and which keeps all that it is told and asked.
 
     What it expects is a sum of hashes of choices: nothing that a search could know by itself.
     """
 
-    ranks = False
+    ranks, levels = False, True
     told: ClassVar[list[tuple[list[Architecture], Labels, Any]]]
     asked: ClassVar[list[list[Architecture]]]
 
@@ -371,7 +371,8 @@ def test_many_are_trained_shortly_and_the_best_go_on_at_the_same_cost() -> None:
 
     mobile = Rough()
     mobile.problem, events = announced(mobile.problem)
-    ledger = mobile.search({"epochs": 12, "first": 16, "batch": 8})
+    settings = {"epochs": 12, "first": 16, "batch": 8}
+    ledger = mobile.search(settings)
     (told,) = events["early stop"]
     assert (told["full"], told["stop"], told["cheap"]) == (12.0, 8.0, 2.0)
     for turn in (2, 3):
@@ -388,7 +389,13 @@ def test_many_are_trained_shortly_and_the_best_go_on_at_the_same_cost() -> None:
     for outcome in verified(ledger):
         before = [o.budget for o in ledger.outcomes if o.candidate == outcome.candidate][:-1]
         assert outcome.work.since == max(before, default=None)  # type: ignore[union-attr, type-var]
-    whole = mobile.search({"epochs": 12, "first": 16, "batch": 8, "cheap": 1})
+    # What is expected is an error after eight epochs, though most were trained for two.
+    found = FbnetV3({**FAST, **settings}).find(
+        mobile.problem, ledger.outcomes, ["macs<=5e8"], np.random.default_rng(0)
+    )
+    expected = mobile.error(found[0].candidate) + 30 * math.exp(-7 / 2)
+    assert found[0].expected["error"] == pytest.approx(expected, abs=2.5)
+    whole = mobile.search({**settings, "cheap": 1})
     assert {o.budget for o in whole.outcomes} == {8.0, 12.0}
 
 
@@ -644,6 +651,32 @@ def test_new_limits_with_no_random_beginning() -> None:
     assert min(trained) > 0
     (found,) = strategy.find(mobile.problem, ledger.outcomes, [band], np.random.default_rng(0))
     assert beyond(parse_bands(band), mobile.counted(found.candidate)) == 0
+
+
+def test_what_is_seen_of_a_member_does_not_depend_on_who_is_asked_with_it() -> None:
+    """A figure that is above 0 for nearly everybody, and another one that often is not."""
+    space = ToySpace()
+
+    def free(candidate: Candidate) -> Mapping[str, float]:
+        number = zlib.crc32(candidate.id.encode())
+        ops = {candidate.architecture.choices[f"op{i}"] for i in range(3)}
+        lone = ops == {"pool"} and candidate.architecture.choices["width"] == 3
+        rare = 0.0 if lone else 1.0 + number % 7
+        return {"rare": rare, "score": number % 9 - 4.0, "size": 1e6 + number}
+
+    knowledge = surrogate.Knowledge(Problem(space, parse_objectives("error:min"), free=free))
+    members = list(space.enumerate())
+    whole = knowledge.table(members)
+    figures = np.array([list(free(Candidate(m)).values()) for m in members])
+    assert (figures[:, 0] <= 0).any()
+    assert np.isfinite(whole).all()
+    for row, member in enumerate(members):
+        assert knowledge.table([member])[0].tolist() == whole[row].tolist()
+    assert whole[:, 1].tolist() == figures[:, 1].tolist()
+    assert whole[:, 2] == pytest.approx(np.log(figures[:, 2]))
+    common = figures[:, 0] > 0
+    assert whole[common, 0] == pytest.approx(np.log(figures[common, 0]))
+    assert whole[~common, 0].max() < whole[common, 0].min()
 
 
 # -- errors -------------------------------------------------------------------------------------
