@@ -262,6 +262,7 @@ def test_it_finds_what_a_predictor_expects_most_of_where_all_can_be_asked(kind: 
     assert np.mean(asked) < len(every) / 2
 
 
+@pytest.mark.slow
 def test_it_finds_more_than_as_many_random_members() -> None:
     distance = Within("4.4e8<=macs<=4.6e8")
     first = feasible_pool(MOBILE, 30, distance, 0)

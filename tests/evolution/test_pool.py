@@ -131,6 +131,7 @@ def test_all_are_feasible_none_is_there_twice(text: str, count: int) -> None:
     assert ids(feasible_pool(MOBILE, 50, distance, 1)) != ids(pool)[:50]
 
 
+@pytest.mark.slow
 def test_what_is_brought_into_a_narrow_band_is_still_of_all_kinds() -> None:
     """All kernels and depths, and networks that share few choices."""
     pool = feasible_pool(MOBILE, 200, within("4.4e8<=macs<=4.6e8"), 0)
@@ -144,7 +145,7 @@ def test_what_is_brought_into_a_narrow_band_is_still_of_all_kinds() -> None:
     assert apart[0] > 0.7 * apart[1]
 
 
-@pytest.mark.parametrize("text", ["macs<=1e8", "macs>=3e9", "1e9<=macs<=1e9"])
+@pytest.mark.parametrize("text", ["macs<=1e8", "1e9<=macs<=1e9"])
 def test_limits_that_leave_nothing_give_nothing_and_soon(text: str) -> None:
     looks = 0
     inner = within(text)

@@ -246,6 +246,7 @@ def test_nobody_is_trained_twice_be_it_by_another_name(mode: str) -> None:
     assert len(set(keys)) == len(keys)
 
 
+SLOW = (pytest.mark.slow, pytest.mark.timeout(900))
 LESS: dict[str, Any] = {"pretraining": 400, "pretraining_steps": 100, "members": 1, "steps": 50}
 
 
@@ -254,8 +255,8 @@ LESS: dict[str, Any] = {"pretraining": 400, "pretraining_steps": 100, "members":
     [
         {"mode": "paper", "predictor": "nars", "predictor_settings": {"statistics": False, **LESS}},
         GP,
-        pytest.param({"mode": "paper", **ITS}, marks=pytest.mark.slow),
-        pytest.param(ITS, marks=pytest.mark.slow),
+        pytest.param({"mode": "paper", **ITS}, marks=SLOW),
+        pytest.param(ITS, marks=SLOW),
     ],
     ids=["paper-fast", "default-fast", "paper", "default"],
 )
