@@ -245,7 +245,9 @@ class Search:
         self._ready()
         order = np.argsort(self.surrogate.scores(read), kind="stable")
         first = [read[int(row)] for row in order[: s.search.best]]
-        first += self.terrain.some(target, s.search.random, seed)
+        # Somebody has to be there to begin with.
+        drawn = s.search.random or (0 if first else s.search.best)
+        first += self.terrain.some(target, drawn, seed)
         found = genetic_search(
             self._problem.space,
             first,

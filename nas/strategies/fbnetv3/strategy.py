@@ -41,7 +41,7 @@ from nas.core.config import Settings as SettingsModel
 from nas.core.errors import ConfigError
 from nas.core.problem import Problem
 from nas.core.space import Space
-from nas.core.work import Evaluate, Outcome, Request
+from nas.core.work import Evaluate, Next, Outcome, Request, Start
 from nas.strategies.base import Finding, Strategy
 from nas.strategies.fbnetv3.early_stop import Correlation
 from nas.strategies.fbnetv3.readings import ROUND, Plan
@@ -161,8 +161,7 @@ class FbnetV3(Strategy):
         super().__init__(settings)
         self._complete = self.settings.complete
         for text in (*self.settings.targets, *self.settings.within):
-            if not Target.parse(text).bands:
-                raise ConfigError("a limit is empty", "give METRIC<=LIMIT, or leave it out")
+            _parsed(text)
 
     @property
     def unending(self) -> FbnetV3:
@@ -227,7 +226,7 @@ class FbnetV3(Strategy):
         Raises:
             ConfigError: Limits leave nothing, or are of what is not known without training.
         """
-        parsed = [Target.parse(text) for text in targets]
+        parsed = [_parsed(text) for text in targets]
         search = self._search(problem, _seed(rng), parsed)
         search.terrain.check()
         stages: dict[bool, list[Outcome]] = {True: [], False: []}
@@ -255,8 +254,8 @@ class FbnetV3(Strategy):
         candidates = search.take(problem.remember("batch-1", search.start))
         since = None
         for level in self.levels() or (None,):
-            told = yield [Plan(epochs, epochs).work(c, level, since, 1) for c in candidates]
-            search.readings.add(told)
+            works = [Plan(epochs, epochs).work(c, level, since, 1) for c in candidates]
+            told = yield from _trained(search, works)
             candidates = [outcome.candidate for outcome in told if outcome.ok]
             since = level
 
@@ -264,20 +263,20 @@ class FbnetV3(Strategy):
             plan, found = search.decided()
             return {**asdict(plan), "correlations": [round(value, 4) for value in found]}
 
-        told = problem.remember("plan", decide)
-        search.plan = Plan(told["full"], told["stop"], told["cheap"])
-        problem.announce("early stop", told)
+        decided = problem.remember("plan", decide)
+        search.plan = Plan(decided["full"], decided["stop"], decided["cheap"])
+        problem.announce("early stop", decided)
 
     def _later_batch(
         self, search: Search, problem: Problem, candidates: Sequence[Candidate], turn: int
     ) -> Generator[Request, Any, None]:
         plan = search.plan
         if plan.cheap is not None:
-            told = yield [plan.work(c, plan.cheap, None, turn) for c in candidates]
-            search.readings.add(told)
+            works = [plan.work(c, plan.cheap, None, turn) for c in candidates]
+            told = yield from _trained(search, works)
             candidates = promoted(problem, told, search.promoted(len(told)))
-        told = yield [plan.work(c, plan.stop, plan.cheap, turn) for c in candidates]
-        search.readings.add(told)
+        works = [plan.work(c, plan.stop, plan.cheap, turn) for c in candidates]
+        yield from _trained(search, works)
 
     def _laid(self, search: Search, problem: Problem) -> list[Target]:
         """The targets: those asked for, or limits over the range of a known objective."""
@@ -303,13 +302,37 @@ class FbnetV3(Strategy):
         if s.verify:
             done = search.readings.at(plan.full)
             left = dict.fromkeys(c for found in named for c in found if c.id not in done)
-            told = yield [
-                plan.work(c, plan.full, search.readings.reached(c), "verify") for c in left
-            ]
-            search.readings.add(told)
+            since = search.readings.reached
+            works = [plan.work(c, plan.full, since(c), "verify") for c in left]
+            yield from _trained(search, works)
         if s.mode == "paper" or not s.verify:
             return list(dict.fromkeys(found[0] for found in named if found))
         return search.best_trained(targets, plan.full)
+
+
+def _trained(search: Search, works: Sequence[Evaluate]) -> Generator[Request, Any, list[Outcome]]:
+    """Have different works done, and take in the outcomes in the order of the works.
+
+    Those that are done when the budget is spent are taken in as well.
+    """
+    told: dict[str, Outcome] = {}
+    yield Start(works)
+    try:
+        for _ in works:
+            outcome = yield Next()
+            told[outcome.work.key] = outcome
+    finally:
+        done = [told[work.key] for work in works if work.key in told]
+        search.readings.add(done)
+    return done
+
+
+def _parsed(text: str) -> Target:
+    """A target of at least one limit."""
+    target = Target.parse(text)
+    if not target.bands:
+        raise ConfigError("a limit is empty", "give METRIC<=LIMIT, or leave it out")
+    return target
 
 
 def _seed(rng: np.random.Generator) -> int:
