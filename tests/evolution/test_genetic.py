@@ -297,7 +297,7 @@ def test_ten_thousand_scored_members_take_less_than_a_minute() -> None:
     predictor.fit(known, errors(known))
     start = time.process_time()
     first = feasible_pool(MOBILE, 80, distance, 0)
-    settings = GeneticSettings(patience=100, generations=100, tolerance=0.0)
+    settings = GeneticSettings(patience=100, generations=25, tolerance=0.0)
     scored = 0
     for turn in range(30):
         scored += genetic_search(
