@@ -22,6 +22,7 @@ from nas.core.space import Space
 from nas.core.tree import ChoiceTree
 from search_spaces.costs import Cost
 from search_spaces.gan import costs, drawing, members
+from search_spaces.gan.equal import canonical_discriminator, canonical_generator
 from search_spaces.gan.genes import CELLS, Path, Row
 from search_spaces.gan.rows import DISCRIMINATORS, GENERATORS, Rows
 from search_spaces.gan.scale import LEAST, MULTIPLE, SCALES, check_images, settings
@@ -126,6 +127,19 @@ class GanSpace(Space):
         stl = self.paths(architecture).get("discriminator") == DISCRIMINATORS.from_numbers(numbers)
         return ((3, 48, 48) if stl else (3, 32, 32)), 10
 
+    def shapes(
+        self, input_shape: InputShape, num_classes: int, **scale: Any
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Latent vector and image; of a discriminator, image and score.
+
+        Raises:
+            SpaceError: A setting is unknown or out of range.
+        """
+        full = settings(self.scale, scale)
+        if "latent" in full:
+            return (full["latent"],), tuple(input_shape)
+        return tuple(input_shape), (1,)
+
     def paths(self, architecture: Architecture) -> dict[str, tuple[Row, ...]]:
         """Name of a part to the rows of its cells, names of operations: what its network takes."""
         choices = self._mine(architecture)
@@ -178,6 +192,19 @@ class GanSpace(Space):
     ) -> dict[str, Value]:
         values = {**theirs, **mine, name: theirs[name]}
         return {choice.name: values[choice.name] for choice in self.tree.active(values)}
+
+    def canonical(self, architecture: Architecture) -> Architecture:
+        """The first of all members that compute the same with the same weights in other places.
+
+        Exact (see `search_spaces.gan.equal`), for maps that are large enough to tell the ways of
+        enlarging one from another: those of one pixel are the same nearest and bilinear.
+        """
+        forms = {
+            "generator": canonical_generator,
+            "discriminator": canonical_discriminator,
+        }
+        paths = self.paths(architecture)
+        return self.from_paths({part: forms[part](path) for part, path in paths.items()})
 
     # -- candidates -------------------------------------------------------------------------------
 
