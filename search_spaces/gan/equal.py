@@ -100,13 +100,18 @@ def kinds_discriminator() -> Numbers:
     """
     into1, into2, also2, into3, also3, down2, down3 = _numbers(DISCRIMINATORS).T
     alias = into1 == _SKIP  # node 1 is node 0
-    unused = ((also2 == 0) & (into3 == 0)) | alias
-    into1 = np.where(unused, 0, into1)
+    # Node 1 is read once, as it is: its operation may as well lie on that edge.
+    inside2, inside3 = (also2 == _SKIP) & (into3 == 0), (also2 == 0) & (into3 == _SKIP)
     # Terms: 1 to 6 of node 0, to 11 those without ReLU, and from 13 on those of node 1.
     late = np.where(alias, 0, 12)
+    of1 = [
+        np.where(inside, into1, np.where(term > 0, term + late, 0))
+        for term, inside in ((also2, inside2), (into3, inside3))
+    ]
     bare = np.where(also3 > _SKIP, also3 + 5, also3)
-    terms2 = np.sort([into2, np.where(also2 > 0, also2 + late, 0)], axis=0)
-    terms3 = np.sort([np.where(into3 > 0, into3 + late, 0), bare], axis=0)
+    terms2, terms3 = np.sort([into2, of1[0]], axis=0), np.sort([of1[1], bare], axis=0)
+    unused = alias | inside2 | inside3 | ((also2 == 0) & (into3 == 0))
+    into1 = np.where(unused, 0, into1)
     # Averages and nothing at all are linear: one sum; else two sums that may change places.
     linear = (down2 == down3) & (down2 <= _AVERAGE)
     one = _code(np.sort([*terms2, *terms3], axis=0).T, _TERMS)

@@ -294,7 +294,10 @@ class GanSpace(Space):
         Raises:
             SpaceError: An argument is unknown or out of range.
         """
-        return self._build(self.paths(architecture), input_shape, scale, every=False)
+        from search_spaces.gan.pair import build
+
+        full = self._settings(input_shape, scale)
+        return build(self.paths(architecture), input_shape, full, every=False)
 
     def supernet(
         self,
@@ -310,40 +313,11 @@ class GanSpace(Space):
         Raises:
             SpaceError: An argument is unknown or out of range.
         """
+        from search_spaces.gan.pair import build
+
         first = next(iter(self.members.values()))
-        return self._build(self.paths(first), input_shape, scale, every=True)
-
-    def _build(
-        self,
-        paths: Mapping[str, Path],
-        input_shape: InputShape,
-        scale: Mapping[str, Any],
-        every: bool,
-    ) -> nn.Module:
-        from search_spaces.gan.discriminator import Discriminator
-        from search_spaces.gan.generator import Generator
-        from search_spaces.gan.pair import CellPair
-
         full = self._settings(input_shape, scale)
-        common = {"image_shape": tuple(input_shape), "every": every}
-        arguments: dict[str, dict[str, Any]] = {
-            part: {"rows": path, **common} for part, path in paths.items()
-        }
-        if "generator" in arguments:
-            arguments["generator"] |= {
-                "channels": full["generator_channels"],
-                "latent": full["latent"],
-            }
-        if "discriminator" in arguments:
-            arguments["discriminator"] |= {
-                "channels": full["discriminator_channels"],
-                "spectral_norm": full["spectral_norm"],
-            }
-        if len(arguments) > 1:
-            return CellPair(**arguments)
-        kinds: dict[str, type[nn.Module]] = {"generator": Generator, "discriminator": Discriminator}
-        ((part, given),) = arguments.items()
-        return kinds[part](**given)
+        return build(self.paths(first), input_shape, full, every=True)
 
     def _settings(self, input_shape: InputShape, scale: Mapping[str, Any]) -> dict[str, Any]:
         full = settings(self.scale, scale)
@@ -359,15 +333,7 @@ class GanSpace(Space):
             SpaceError: An argument is unknown or out of range.
         """
         full = self._settings(input_shape, scale)
-        found = {}
-        for part, path in self.paths(architecture).items():
-            if part == "generator":
-                channels, latent = full["generator_channels"], full["latent"]
-                found[part] = costs.generator_cost(path, input_shape, channels, latent)
-            else:
-                channels = full["discriminator_channels"]
-                found[part] = costs.discriminator_cost(path, input_shape, channels)
-        return found
+        return costs.costs_of_parts(self.paths(architecture), input_shape, full)
 
     def cost(
         self,
@@ -394,12 +360,7 @@ class GanSpace(Space):
         Raises:
             SpaceError: A setting is unknown or out of range.
         """
-        full, found = settings(self.scale, scale), {}
-        for part, path in self.paths(architecture).items():
-            count = costs.dead_generator if part == "generator" else costs.dead_discriminator
-            for place, params in count(path, full[f"{part}_channels"]).items():
-                found[f"{part}/{place}"] = params
-        return found
+        return costs.dead_of_parts(self.paths(architecture), settings(self.scale, scale))
 
 
 def gan() -> GanSpace:
