@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
-from search_spaces.gan.genes import DISCRIMINATOR, Path, candidates, living_discriminator
+from search_spaces.gan.genes import DISCRIMINATOR, Genotype, candidates, living_discriminator
 from search_spaces.gan.operations import Edge, Shrunk, convolution, down, held, operation, total
 
 __all__ = ["Discriminator", "DownCell", "FirstBlock"]
@@ -104,7 +104,7 @@ class Discriminator(nn.Module):
 
     def __init__(
         self,
-        rows: Path,
+        rows: Genotype,
         image_shape: tuple[int, int, int],
         *,
         channels: int = 128,
@@ -126,7 +126,7 @@ class Discriminator(nn.Module):
         )
         self.score = score(channels, spectral_norm)
 
-    def forward(self, x: Tensor, path: Path | None = None) -> Tensor:
+    def forward(self, x: Tensor, path: Genotype | None = None) -> Tensor:
         """Map images ``(B, C, H, W)`` to scores ``(B, 1)``, large for what looks real.
 
         Args:

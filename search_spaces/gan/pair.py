@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from search_spaces.gan.discriminator import Discriminator
 from search_spaces.gan.generator import Generator
-from search_spaces.gan.genes import Path
+from search_spaces.gan.genes import Genotype
 
 __all__ = ["CellPair", "Pair", "build"]
 
@@ -59,7 +59,7 @@ class CellPair(Pair):
 
 
 def build(
-    paths: Mapping[str, Path],
+    paths: Mapping[str, Genotype],
     image_shape: tuple[int, int, int],
     settings: Mapping[str, Any],
     every: bool,
