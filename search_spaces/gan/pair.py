@@ -18,7 +18,8 @@ class Pair(nn.Module):
     """Two networks that are trained against each other; what they compute is images.
 
     Attributes:
-        generator: Maps latent vectors ``(B, generator.latent)`` to images in [-1, 1].
+        generator: Maps latent vectors ``(B, generator.latent)`` to images in [-1, 1]; those of
+            `BareGenerator`, which has no tanh, may go beyond.
         discriminator: Maps images to scores ``(B, 1)``.
     """
 
