@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from nas.core.version import VERSION
 
 if TYPE_CHECKING:
-    from nas.api import evaluate, open_run, prune, resume, search
+    from nas.api import evaluate, find, open_run, prune, resume, search
 
-__all__ = ["evaluate", "open_run", "prune", "resume", "search"]
+__all__ = ["evaluate", "find", "open_run", "prune", "resume", "search"]
 __version__ = VERSION
 
 

@@ -18,6 +18,7 @@ from nas.core.errors import (
 )
 from nas.core.objective import Objective
 from nas.core.work import Evaluate
+from nas.engine import finding
 from nas.engine.assemble import assemble
 from nas.engine.deliver import deliver
 from nas.engine.events import Event, Listener, Notice
@@ -32,9 +33,10 @@ from nas.evaluators import account_of, shares_of
 from nas.export import painters
 from nas.monitors.fanout import FanOut
 from nas.monitors.tensorboard import TensorBoardMonitor
+from nas.strategies.base import Finding
 from search_spaces import get_space
 
-__all__ = ["Run", "evaluate", "open_run", "prune", "resume", "search", "write_report"]
+__all__ = ["Run", "evaluate", "find", "open_run", "prune", "resume", "search", "write_report"]
 
 EvaluatorFunction = Callable[[Candidate, float | None, int], Mapping[str, float]]
 
@@ -133,6 +135,20 @@ def open_run(folder: str | Path) -> Run:
         StoreError: There is none.
     """
     return Run.look(Path(folder))
+
+
+def find(folder: str | Path, targets: Sequence[str] = (), count: int = 1) -> list[Finding]:
+    """What a run has learnt to expect the best of within new limits; nothing is trained.
+
+    Args:
+        folder: The run's folder; of a strategy that learns, such as `fbnetv3`.
+        targets: Limits, such as "macs<=4e8"; several for one target are joined by commas.
+        count: At most so many for each target.
+
+    Raises:
+        NasError: There is no such run, its strategy cannot tell, or the limits leave nothing.
+    """
+    return finding.find(Path(folder), targets, count)
 
 
 def evaluate(

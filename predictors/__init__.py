@@ -38,7 +38,9 @@ _TABLE = {
     "gradient-boosting": ("trees:GradientBoosting", "boosted regression trees"),
     "forest": ("trees:Forest", "extremely randomised regression trees"),
     "gp": ("gaussian:GaussianProcess", "Gaussian process, kernel by marginal likelihood"),
+    "nars": ("nars:Nars", "FBNetV3's: an embedding pretrained on sizes, the recipe after it"),
     "ensemble": ("ensemble:Ensemble", "several predictors asked together"),
+    "stacked": ("stacked:Stacked", "several weighted by cross-validated tau, for few readings"),
 }
 
 for _name, (_target, _summary) in _TABLE.items():

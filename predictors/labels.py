@@ -85,6 +85,20 @@ class Labels:
         table[np.arange(len(self)), self.levels] = self.values
         return table
 
+    def by_level(self) -> list[tuple[NDArray[np.int64], Labels]]:
+        """Which rows to learn from and what they read, level by level, the highest last.
+
+        Of each level all readings are there, those on the way to a higher one, too; levels without
+        two different readings are left out. Where it is not known what each was read for on its
+        way, everything is told at once. All readings of what is told are finite if `values` are.
+        """
+        found = []
+        for column in () if self.readings is None else self.readings.T:
+            (rows,) = np.nonzero(np.isfinite(column))
+            if len(np.unique(column[rows])) > 1:
+                found.append((rows.astype(np.int64), Labels(column[rows])))
+        return found or [(np.arange(len(self)), self)]
+
     @property
     def usable(self) -> NDArray[np.bool_]:
         """Which readings are finite ``(n,)``."""

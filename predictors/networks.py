@@ -6,6 +6,7 @@ learning library is most of the time, and importing it more than all fits togeth
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -13,7 +14,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Array", "Loss", "Networks", "Training", "train"]
+__all__ = ["Adam", "Array", "Loss", "Networks", "Training", "train"]
 
 Array: TypeAlias = NDArray[Any]
 Loss: TypeAlias = Callable[[Array], tuple[float, Array]]
@@ -38,6 +39,38 @@ class Training:
     learning_rate: float
     weight_decay: float
     dropout: float = 0.0
+
+
+class Adam:
+    """AdamW, changing parameters in place.
+
+    Args:
+        parameters: What is changed.
+    """
+
+    def __init__(self, parameters: Sequence[Array]) -> None:
+        self._parameters = parameters
+        self._first = [np.zeros_like(parameter) for parameter in parameters]
+        self._second = [np.zeros_like(parameter) for parameter in parameters]
+        self._steps = 0
+
+    def step(self, slopes: Sequence[Array], rate: float, decays: Sequence[float]) -> None:
+        """One step against the derivatives.
+
+        Args:
+            slopes: Of the loss, in each parameter.
+            rate: Learning rate.
+            decays: Decoupled weight decay of each parameter.
+        """
+        self._steps += 1
+        scale = math.sqrt(1 - _BETAS[1] ** self._steps) / (1 - _BETAS[0] ** self._steps)
+        for index, (parameter, slope) in enumerate(zip(self._parameters, slopes, strict=True)):
+            first, second = self._first[index], self._second[index]
+            first += (1 - _BETAS[0]) * (slope - first)
+            second += (1 - _BETAS[1]) * (slope * slope - second)
+            if decays[index]:
+                parameter *= 1 - rate * decays[index]
+            parameter -= (rate * scale) * first / (np.sqrt(second) + _TINY)
 
 
 class Networks:
@@ -122,20 +155,13 @@ def train(
         rng: Draws dropped units.
     """
     inputs = inputs.astype(networks.dtype)
-    first = [np.zeros_like(parameter) for parameter in networks.parameters]
-    second = [np.zeros_like(parameter) for parameter in networks.parameters]
-    decayed = len(networks.matrices)
+    adam = Adam(networks.parameters)
+    decays = [how.weight_decay] * len(networks.matrices) + [0.0] * len(networks.biases)
     for step in range(how.steps):
         rate = how.learning_rate * 0.5 * (1 + np.cos(np.pi * step / how.steps))
         masks = _masks(networks, len(inputs), how.dropout, rng)
         _, slopes = networks.gradient(inputs, loss, masks)
-        scale = np.sqrt(1 - _BETAS[1] ** (step + 1)) / (1 - _BETAS[0] ** (step + 1))
-        for index, (parameter, slope) in enumerate(zip(networks.parameters, slopes, strict=True)):
-            first[index] += (1 - _BETAS[0]) * (slope - first[index])
-            second[index] += (1 - _BETAS[1]) * (slope * slope - second[index])
-            if index < decayed:
-                parameter *= 1 - rate * how.weight_decay
-            parameter -= (rate * scale) * first[index] / (np.sqrt(second[index]) + _TINY)
+        adam.step(slopes, rate, decays)
 
 
 def _masks(networks: Networks, rows: int, dropout: float, rng: np.random.Generator) -> list[Array]:

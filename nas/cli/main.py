@@ -18,6 +18,7 @@ from nas.cli import (
     check,
     doctor,
     export,
+    find,
     listing,
     report,
     resume,
@@ -48,6 +49,7 @@ app = typer.Typer(
 app.command("search")(search.command)
 app.command("resume")(resume.command)
 app.command("status")(status.command)
+app.command("find")(find.command)
 app.command("train")(train.command)
 app.command("export")(export.command)
 app.command("show")(show.command)

@@ -105,6 +105,9 @@ def print_result(result: Mapping[str, Any], streams: Streams) -> None:
     if baseline.get("sentence"):
         streams.line("")
         streams.line(f"against random search: {baseline['sentence']}")
+    credit = result.get("credit") or {}
+    for text in credit.get("sentences") or ():
+        streams.line(f"credit: {text}")
     streams.line("")
     if result.get("status") not in {"done", None}:
         streams.line(f"status {result['status']}")

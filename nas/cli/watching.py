@@ -15,7 +15,7 @@ from nas.core.metrics import shown
 from nas.core.objective import parse_objectives
 from nas.engine import story
 from nas.engine.budget import Budget
-from nas.strategies.finale import RANDOM
+from nas.strategies.finale import FOUND
 
 RECENT = 4
 """Decisions and notices that are remembered."""
@@ -137,8 +137,8 @@ class Watch:
         self._replaying = bool(event.get("replayed"))
         status = str(event["status"])
         self.done[status] = self.done.get(status, 0) + 1
-        baseline = (event.get("tags") or {}).get("arm") == RANDOM
-        if status == "ok" and self.front is not None and not baseline:
+        own = (event.get("tags") or {}).get("arm", FOUND) == FOUND
+        if status == "ok" and self.front is not None and own:
             candidate = Candidate.from_dict(event["candidate"])
             self.front.add(Point(candidate, event["figures"]))
             self._compare(event, self.front)

@@ -230,6 +230,8 @@ class FinalSettings(Settings):
         random_epochs: Epochs of each short training of the random arm.
         random_limit: At most that many random candidates, however much compute was spent.
         random_searches: On a table: random searches, each with the epochs of the search.
+        credit: Whether a search of architectures and recipes together is followed by one of either
+            alone, each with the epochs of the search, to tell what each has gained.
     """
 
     scales: tuple[dict[str, int | float | bool], ...] = ()
@@ -240,6 +242,7 @@ class FinalSettings(Settings):
     random_epochs: int = Field(5, ge=1)
     random_limit: int = Field(64, ge=1)
     random_searches: int = Field(20, ge=2, le=1000)
+    credit: bool = True
 
 
 class LimitSettings(Settings):

@@ -43,6 +43,10 @@ class Problem:
             JSON-able; recorded once, however often the strategy is replayed.
         free: `free(candidate)` gives figures that cost nothing: they are known without training,
             such as parameters, or a proxy that a table holds. The same names for every candidate.
+        counted: `counted(candidate)` gives the parameters and multiply-accumulates of the network
+            that a training of the candidate would build, by arithmetic; nothing where the space
+            cannot count. Other than `free` it may have to read the data first, so it is asked in a
+            run only, not while one is planned. None where nobody counts.
     """
 
     space: Space
@@ -51,6 +55,7 @@ class Problem:
     remember: Callable[[str, Callable[[], Any]], Any] = _forget
     announce: Callable[[str, Mapping[str, Any]], None] = _silent
     free: Callable[[Candidate], Mapping[str, float]] = _nothing
+    counted: Callable[[Candidate], Mapping[str, float]] | None = None
 
     def candidate(self, architecture: Architecture) -> Candidate:
         """What is evaluated for a member of the space, at the run's scale."""
@@ -95,6 +100,11 @@ class Problem:
         """A candidate whose choices come from either one; whatever is no choice is the first's."""
         parents = self.member(first), self.member(second)
         return self.like(first, self.space.crossover(*parents, rng))
+
+    def known(self, candidate: Candidate) -> dict[str, float]:
+        """All figures that are exact without training: counted ones, and those that are free."""
+        counted = {} if self.counted is None else self.counted(candidate)
+        return {**counted, **self.free(candidate)}
 
     def costs(self, outcome: Outcome) -> tuple[float, ...]:
         """One number per objective, less is better; infinite where there is no figure."""

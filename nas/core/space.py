@@ -52,6 +52,10 @@ class Space(ABC):
     evaluator: str = "train"
     """Registered evaluator of its candidates where a search asks for no other."""
 
+    strategy: str = ""
+    """Registered strategy where a search asks for no other and trains; empty for `darts` where
+    there is a supernet, else one that samples."""
+
     def __init__(self, name: str, tree: ChoiceTree) -> None:
         self.name = name
         self.tree = tree

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +14,7 @@ from nas.core.problem import Problem
 from nas.core.work import Outcome
 from nas.engine.baseline import baseline
 from nas.engine.budget import Budget
+from nas.engine.credit import credit, credit_stages, is_joint
 from nas.engine.executors.base import EvaluatorTarget, Setup
 from nas.engine.failures import FailureWatch
 from nas.engine.fitting import problem_of
@@ -56,6 +56,9 @@ def assemble(config: RunConfig, evaluator: EvaluatorTarget | None = None) -> Pla
     account = account_of(config.evaluator)
     if evaluator is None and account.in_full:
         stages.append(Stage(FINAL, _final(config), expected=expected_final(config)))
+        if config.final.credit and is_joint(problem):
+            full = _full_recipe(config)
+            stages += credit_stages(strategy, SEARCH, config.seed, config.final, full, _picks)
     if view is not None:  # what follows is only read and paid by nobody, unlike full trainings
         apart = frozenset({FINAL})
         stages.append(Stage(FINAL, _final_reading(config, view), expected=expected_final(config)))
@@ -78,7 +81,7 @@ def assemble(config: RunConfig, evaluator: EvaluatorTarget | None = None) -> Pla
         config.workers,
         failures=lambda: failures(config.limits),
         apart=apart,
-        summarize=partial(baseline, account=account),
+        summarize=lambda history: {**baseline(history, account), **credit(history, account)},
     )
 
 
@@ -130,22 +133,30 @@ def failures(limits: LimitSettings) -> FailureWatch:
 def _final(
     config: RunConfig,
 ) -> Callable[[Problem, np.random.Generator, Mapping[str, PhaseResult]], Conversation]:
-    recipe = None
-    if config.final.recipe:
-        recipe = Recipe(merge(config.recipe, config.final.recipe))
+    recipe = _full_recipe(config)
 
     def begin(
         problem: Problem, rng: np.random.Generator, before: Mapping[str, PhaseResult]
     ) -> Conversation:
         search = before[SEARCH]
-        found = search.found
-        if found is None:
-            found = _best(problem, search.outcomes)
+        found = _picks(problem, search)
         if not found:
             return _nothing()
         return finale(problem, found, search.spent.macs, config.final, rng, recipe)
 
     return begin
+
+
+def _full_recipe(config: RunConfig) -> Recipe | None:
+    """What full trainings go by that have no recipe of their own; None for the run's recipe."""
+    if not config.final.recipe:
+        return None
+    return Recipe(merge(config.recipe, config.final.recipe))
+
+
+def _picks(problem: Problem, search: PhaseResult) -> tuple[Candidate, ...]:
+    """What a search has found; if it named nobody, the front of what it evaluated."""
+    return _best(problem, search.outcomes) if search.found is None else search.found
 
 
 def _final_reading(

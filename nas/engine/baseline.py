@@ -48,7 +48,7 @@ def baseline(history: Sequence[Entry], account: Account = ACCOUNT) -> Mapping[st
         and {account.goal, account.tested} <= e.figures.keys()
     ]
     arms = {arm: [e for e in final if e.tags.get("arm") == arm] for arm in (FOUND, RANDOM)}
-    found, drawn = _chosen(arms[FOUND], account), _chosen(arms[RANDOM], account)
+    found, drawn = chosen(arms[FOUND], account), chosen(arms[RANDOM], account)
     pairs = sorted(found.keys() & drawn.keys())
     if not pairs:
         return {}
@@ -83,8 +83,8 @@ def baseline(history: Sequence[Entry], account: Account = ACCOUNT) -> Mapping[st
     }
 
 
-def _chosen(entries: Sequence[Entry], account: Account) -> dict[str, float]:
-    """Figures of the architecture with the least mean of what a search sees.
+def chosen(entries: Sequence[Entry], account: Account) -> dict[str, float]:
+    """Tested figures, by scale and seed, of the one with the least mean of what a search sees.
 
     Only those with the fewest failed trainings are compared: to fail where it is hard must not
     pay.

@@ -5,18 +5,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cached_property
 from importlib.util import find_spec
 from typing import Any, Final
 
+from nas.core.architecture import Candidate
 from nas.core.config import RunConfig, build_settings, merge
 from nas.core.errors import ConfigError, NasError, PluginError, UnsupportedError
 from nas.core.objective import check_metrics, parse_objectives
 from nas.core.problem import Problem
 from nas.core.protocols import Evaluator
 from nas.core.registry import close_matches
+from nas.core.space import Costed
 from nas.engine.executors.base import EvaluatorTarget
 from nas.engine.tables import resolve as find_member
-from nas.evaluators import EVALUATORS, account_of, looking_up, registered
+from nas.evaluators import EVALUATORS, Inputs, account_of, inputs_of, looking_up, registered
 from nas.measure import MEASURES, complete
 from nas.strategies import STRATEGIES
 from nas.training.recipe import TrainingRecipe
@@ -35,11 +38,45 @@ def problem_of(config: RunConfig, function: EvaluatorTarget | None = None) -> Pr
     """
     space = get_space(config.space)
     problem = Problem(space, parse_objectives(config.objectives), config.network)
-    table = looking_up(config.evaluator) if function is None else None
-    if table is None:
+    if function is not None:
         return problem
+    table = looking_up(config.evaluator)
+    if table is None:
+        return replace(problem, counted=Counting(config))
     view = table.view(config)
     return replace(problem, space=view.pool or space, free=view.free)
+
+
+class Counting:
+    """Counts the networks that a run would train; see `Problem.counted`.
+
+    Args:
+        config: The run's. Its data is read when the first candidate is counted.
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        self._config = config
+
+    def __call__(self, candidate: Candidate) -> dict[str, float]:
+        """Parameters and multiply-accumulates; empty if they cannot be counted."""
+        space = get_space(candidate.architecture.space)
+        if not isinstance(space, Costed) or self._inputs is None:
+            return {}
+        scale = {**self._config.network, **candidate.scale}
+        shape, classes = self._inputs.shape, self._inputs.classes
+        try:
+            cost = space.cost(candidate.architecture, shape, classes, **scale)
+        except NasError:  # a space that wraps one which does not count, or other networks
+            return {}
+        return {"params": float(cost.params), "macs": float(cost.macs)}
+
+    @cached_property
+    def _inputs(self) -> Inputs | None:
+        """What networks are made for; None if an evaluator trains them otherwise."""
+        account = account_of(self._config.evaluator)
+        if not {"params", "macs"} <= set(account.reports or ()):
+            return None
+        return inputs_of(self._config)
 
 
 def check_strategy(config: RunConfig, function: EvaluatorTarget | None = None) -> None:

@@ -61,14 +61,21 @@ class Stage:
         name: Unique in the run; part of the log, so it must not change between versions.
         begin: Makes the generator from the problem, a generator of chance and the results of
             the stages before, by name.
-        budget: What this stage may spend.
+        budget: What this stage may spend; a function of the results of the stages before, by name,
+            where it depends on them.
+        aside: Whether the run's result is about other stages than this one.
         expected: What it is expected to spend by itself, by unit, for progress; may be empty.
     """
 
     name: str
     begin: Callable[[Problem, np.random.Generator, Mapping[str, PhaseResult]], Conversation]
-    budget: Budget = field(default_factory=Budget)
+    budget: Budget | Callable[[Mapping[str, PhaseResult]], Budget] = field(default_factory=Budget)
     expected: Mapping[str, float] = field(default_factory=dict)
+    aside: bool = False
+
+    def limits(self, before: Mapping[str, PhaseResult]) -> Budget:
+        """The budget, given the results of the stages before."""
+        return self.budget if isinstance(self.budget, Budget) else self.budget(before)
 
 
 class Phase:
@@ -87,7 +94,7 @@ class Phase:
         self._crew = crew
         self._store = store
         self._bus = bus
-        self._meter = Meter(stage.budget)
+        self._meter = Meter(Budget())
         self._count = 0  # works asked for
         self._yields = 0
         self._announced = 0
@@ -110,7 +117,8 @@ class Phase:
             StrategyError: The generator yielded something that is no request.
             NasError: The run failed. Whatever the generator itself raises is passed on.
         """
-        budget = self._stage.budget
+        budget = self._stage.limits(before)
+        self._meter = Meter(budget)
         self._crew.deadline = budget.seconds
         self._bus(
             PhaseStarted(phase=self._name, budget=str(budget), expected=dict(self._stage.expected))

@@ -12,6 +12,7 @@ from nas.core.errors import NasError, PluginError, UnsupportedError
 from nas.core.objective import parse_objectives
 from nas.core.work import Call, Evaluate
 from nas.engine.baseline import baseline
+from nas.engine.credit import CREDIT, credit
 from nas.engine.records import Entry
 from nas.engine.results import compared
 from nas.engine.run import Run
@@ -51,6 +52,7 @@ def report_data(run: Run, exports: Sequence[Mapping[str, Any]] = ()) -> ReportDa
         decisions=[e for e in events if e["event"] == "decision"],
         collapse=[e for e in events if e["event"] == "collapse"],
         comparison=_comparison(history, account),
+        credit=credit(history, account).get(CREDIT),
         seeds=_seeds(history),
         exports=exports,
         commands={

@@ -157,9 +157,10 @@ def check(config: RunConfig, function: EvaluatorTarget | None = None) -> RunConf
 
 
 def default_strategy(space: Space, evaluator: str = "train") -> str:
-    """`darts` for a space with a supernet, else (and on a table) one that samples."""
-    trains = looking_up(evaluator) is None
-    return "darts" if trains and has_supernet(space) else "regularized-evolution"
+    """The space's own; `darts` for one with a supernet; else (and on a table) one that samples."""
+    if looking_up(evaluator) is not None:
+        return "regularized-evolution"
+    return space.strategy or ("darts" if has_supernet(space) else "regularized-evolution")
 
 
 def has_supernet(space: Space) -> bool:

@@ -165,6 +165,7 @@ class Run:
 
     def _begin(self, plan: Plan, bus: Bus) -> None:
         self._store.write("phases", [stage.name for stage in plan.stages])
+        self._store.write("aside", [stage.name for stage in plan.stages if stage.aside])
         set_apart(self._store, plan.apart)
         self._opened.record("running", "")
         bus(
@@ -232,7 +233,8 @@ class Run:
     ) -> RunResult:
         opened = self._opened
         extra: dict[str, Any] = {}
-        for phase in phases.values():
+        aside = {stage.name for stage in plan.stages if stage.aside}
+        for phase in (result for name, result in phases.items() if name not in aside):
             extra.update(phase.extra)
             reason = phase.reason
             if phase.found is not None:

@@ -27,7 +27,9 @@ def failures(run: Opened) -> list[str]:
 
 def counted(run: Opened) -> list[Entry]:
     """The evaluations that the result is about, one for each candidate."""
-    return judged(history(run), run.found, run.store.read("phases", ["search"]))
+    aside = set(run.store.read("aside", []))
+    phases = [name for name in run.store.read("phases", ["search"]) if name not in aside]
+    return judged(history(run), run.found, phases)
 
 
 def best(run: Opened) -> Entry | None:

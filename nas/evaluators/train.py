@@ -19,6 +19,7 @@ from nas.core.work import Evaluate, Spent
 from nas.evaluators import WEIGHTS, Inputs, weights_of_share
 from nas.layers import exchange
 from nas.layers.adapt import adaptations
+from nas.layers.auxiliary import AUXILIARY
 from nas.layers.channels import find_channels
 from nas.measure import MEASURES, Subject, bound
 from nas.training import (
@@ -225,7 +226,7 @@ class TrainEvaluator:
             ),
         )
         if helped:  # by a head that was for training only: nobody builds or loads it again
-            setattr(network, "auxiliary_head", None)  # noqa: B010 - no type says that it may be
+            setattr(network, AUXILIARY, None)
         if work.since is not None:
             _forget_states(context.scratch, below=work.since)
         if adaptations(network):

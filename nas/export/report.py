@@ -21,6 +21,7 @@ from nas.export.sections import (
     best_tiles,
     comparison_of,
     comparison_section,
+    credit_section,
     curve_pictures,
     decision_rows,
     export_rows,
@@ -66,6 +67,8 @@ class ReportData:
             ["low"]: number, ["high"]: number, ["confidence"]: number, ["intervals"]: {arm: [mean,
             low, high]}, ["cost"]: str, ["method"]: str}`; the difference is random minus search,
             so above zero the search is better (`comparison_of` makes one of a run's "baseline").
+        credit: What architectures and recipes have gained by themselves and together:
+            `{"metric": str, "arms": {arm: [...]}, "sentences": [str], ["epochs"]: {arm: number}}`.
         seeds: Retrained networks: `{"seed", "arm", "figures", ["label"], ["status"]}`.
         exports: `{"form", "path", ["bytes"], ["difference"], ["detail"]}`.
         commands: Purpose to command line, e.g. `{"reproduce": "nas search ...", "resume": ...}`.
@@ -91,6 +94,7 @@ class ReportData:
     decisions: Sequence[Mapping[str, Any]] = ()
     collapse: Sequence[Mapping[str, Any]] = ()
     comparison: Mapping[str, Any] | None = None
+    credit: Mapping[str, Any] | None = None
     seeds: Sequence[Mapping[str, Any]] = ()
     exports: Sequence[Mapping[str, Any]] = ()
     commands: Mapping[str, str] = field(default_factory=dict)
@@ -114,6 +118,7 @@ def render_report(data: ReportData) -> str:
         recipe=recipe_text((data.best or {}).get("recipe")),
         front=front_section(data.front),
         comparison=comparison_section(data.comparison),
+        credit=credit_section(data.credit),
         seeds=seed_rows(data.seeds),
         curves=curve_pictures(data.curves),
         alphas=heat_maps(data.alphas),

@@ -147,6 +147,19 @@ def comparison_section(comparison: Mapping[str, Any] | None) -> dict[str, Any] |
     }
 
 
+def credit_section(credit: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What architectures, recipes and both together have gained, over a network nobody searched."""
+    if not credit:
+        return None
+    arms = {name: list(map(float, values)) for name, values in credit["arms"].items()}
+    epochs = {name: f"{float(value):.0f}" for name, value in (credit.get("epochs") or {}).items()}
+    return {
+        "sentences": [text[:1].upper() + text[1:] for text in credit["sentences"]],
+        "picture": svg(draw_arms(arms, {}, metric=str(credit["metric"]))),
+        "epochs": ", ".join(f"{name} {value}" for name, value in epochs.items()),
+    }
+
+
 def comparison_of(baseline: Mapping[str, Any]) -> dict[str, Any]:
     """The comparison of a run's result ("baseline") as a report takes it.
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nas.core.errors import UnsupportedError
+from nas.layers.auxiliary import is_auxiliary
 from nas.layers.tracing import Ids, Trace, trace
 
 __all__ = ["Channels", "Groups", "find_channels"]
@@ -21,7 +22,6 @@ Kept: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
 """Whether each group stays `(count,)`."""
 
 STAY: Final = -1
-AUXILIARY: Final = "auxiliary_head."
 MIXING: Final = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
@@ -49,7 +49,7 @@ class Channels:
         fixed = set(roots[found.pinned()].tolist())
         numbers: dict[int, int] = {}
         for name, ids in found.rows.items():
-            if name in found.columns and not name.startswith(AUXILIARY):
+            if name in found.columns and not is_auxiliary(name):
                 for root in roots[ids].tolist():
                     if root not in fixed:
                         numbers.setdefault(root, len(numbers))

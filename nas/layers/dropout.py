@@ -10,10 +10,9 @@ from torch import nn
 from torch.nn import functional
 
 from nas.core.errors import UnsupportedError
+from nas.layers.auxiliary import is_auxiliary
 
 __all__ = ["dropped_inputs"]
-
-AUXILIARY = "auxiliary_head"
 
 
 @contextmanager
@@ -36,7 +35,7 @@ def dropped_inputs(network: nn.Module, p: float) -> Iterator[None]:
     layers = [
         module
         for name, module in network.named_modules()
-        if isinstance(module, nn.Linear) and name.split(".")[0] != AUXILIARY
+        if isinstance(module, nn.Linear) and not is_auxiliary(name)
     ]
     if not layers:
         raise UnsupportedError(

@@ -12,12 +12,13 @@ from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from nas.layers.auxiliary import is_auxiliary
+
 if TYPE_CHECKING:
     from nas.measure.figures import Subject
 
 __all__ = ["count_macs", "count_macs_of_parts", "count_parameters", "evaluating", "macs", "params"]
 
-_AUXILIARY = "auxiliary_head."
 
 IMAGES: Final = 2
 
@@ -32,7 +33,7 @@ def count_parameters(network: nn.Module, exclude_auxiliary: bool = True) -> int:
     return sum(
         parameter.numel()
         for name, parameter in network.named_parameters()
-        if not (exclude_auxiliary and name.startswith(_AUXILIARY))
+        if not (exclude_auxiliary and is_auxiliary(name))
     )
 
 

@@ -23,6 +23,11 @@ STRATEGIES.add("asha", "nas.strategies.asha:Asha", "successive halving that wait
 STRATEGIES.add(
     "bananas", "nas.strategies.bananas:Bananas", "mutants ranked by an ensemble's samples"
 )
+STRATEGIES.add(
+    "fbnetv3",
+    "nas.strategies.fbnetv3.strategy:FbnetV3",
+    "a pretrained predictor chooses batches, then finds the best for every limit",
+)
 STRATEGIES.add("hyperband", "nas.strategies.hyperband:Hyperband", "brackets of successive halving")
 STRATEGIES.add(
     "local-search",

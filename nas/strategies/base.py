@@ -3,16 +3,49 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 
+from nas.core.architecture import Candidate
 from nas.core.config import Settings as SettingsModel
 from nas.core.config import build_settings
+from nas.core.errors import UnsupportedError
 from nas.core.problem import Problem
 from nas.core.space import Space
-from nas.core.work import Request
+from nas.core.work import Outcome, Request
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a strategy expects to be the best within limits, from what it has learnt.
+
+    Attributes:
+        target: The limits.
+        candidate: The candidate, which need not have been trained.
+        expected: What it is expected to have of the objectives that training changes.
+        deviation: How far each may be off.
+        figures: What is known of it exactly.
+    """
+
+    target: str
+    candidate: Candidate
+    expected: Mapping[str, float] = field(default_factory=dict)
+    deviation: Mapping[str, float] = field(default_factory=dict)
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON data."""
+        return {
+            "target": self.target,
+            "id": self.candidate.id,
+            **self.candidate.to_dict(),
+            "expected": dict(self.expected),
+            "deviation": dict(self.deviation),
+            "figures": dict(self.figures),
+        }
 
 
 class NoSettings(SettingsModel):
@@ -47,6 +80,15 @@ class Strategy(ABC):
             settings = settings.model_dump()
         self.settings: Any = build_settings(self.Settings, settings or {}, "setting")
 
+    @property
+    def unending(self) -> Strategy:
+        """The same search, where it would end by itself going on until its budget is spent.
+
+        So that searches of different spaces can be compared at equal cost; the default is for
+        those that go on anyway.
+        """
+        return self
+
     def expected(self, space: Space) -> Mapping[str, float]:
         """What the search will spend by itself, e.g. `{"epochs": 91.0}`, for progress and plans.
 
@@ -71,6 +113,32 @@ class Strategy(ABC):
         """
         epochs = getattr(self.settings, "epochs", None)
         return () if epochs is None or self.sessions else (float(epochs),)
+
+    def find(
+        self,
+        problem: Problem,
+        outcomes: Sequence[Outcome],
+        targets: Sequence[str],
+        rng: np.random.Generator,
+        count: int = 1,
+    ) -> list[Finding]:
+        """What it expects to be the best within new limits, without anything being trained.
+
+        Args:
+            problem: What was searched.
+            outcomes: What a search of these settings was told.
+            targets: Limits, such as `macs<=4e8`; several for one target are joined by commas.
+            rng: As the search began with.
+            count: At most so many for each.
+
+        Raises:
+            UnsupportedError: The strategy learns nothing that could be asked again.
+            ConfigError: Limits leave nothing, or are of what is not known without training.
+        """
+        raise UnsupportedError(
+            f"strategy {type(self).__name__} learns nothing that could be asked again",
+            "search with --strategy fbnetv3",
+        )
 
     @abstractmethod
     def run(self, problem: Problem, rng: np.random.Generator) -> Generator[Request, Any, Any]:

@@ -10,7 +10,7 @@ search found, and those are trained in full on the same seeds and scales.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from math import ceil
 from typing import Any, Final
 
@@ -20,6 +20,9 @@ from nas.core.architecture import Candidate, Recipe
 from nas.core.config import FinalSettings, merge
 from nas.core.problem import Problem
 from nas.core.work import Evaluate, Outcome, Request
+
+FINAL: Final = "final"
+"""Tag `stage` of full trainings."""
 
 FOUND: Final = "search"
 RANDOM: Final = "random"
@@ -56,21 +59,38 @@ def finale(
         ranked = yield from _random_search(problem, search_macs, settings, rng)
         if ranked:
             arms[RANDOM] = ranked[: len(arms[FOUND])]
-    works = [
+    works = full_trainings(arms, settings, recipe)
+    yield works
+    return list(dict.fromkeys(w.candidate for w in works if w.tags["arm"] == FOUND))
+
+
+def full_trainings(
+    arms: Mapping[str, Sequence[Candidate]],
+    settings: FinalSettings,
+    recipe: Recipe | None,
+    stage: str = FINAL,
+) -> list[Evaluate]:
+    """Full trainings of what arms have, all on the same seeds and scales.
+
+    Args:
+        arms: Candidates by the name of their arm.
+        settings: How many.
+        recipe: As of `finale`.
+        stage: What they are tagged with.
+    """
+    return [
         Evaluate(
             Candidate(candidate.architecture, _full(candidate, recipe, settings), scale),
             settings.epochs,
             seed,
             "test",
-            {"stage": "final", "arm": arm},
+            {"stage": stage, "arm": arm},
         )
         for scale in settings.scales or ({},)
         for seed in range(settings.seeds)
         for arm, candidates in arms.items()
         for candidate in candidates
     ]
-    yield works
-    return list(dict.fromkeys(w.candidate for w in works if w.tags["arm"] == FOUND))
 
 
 def _full(candidate: Candidate, recipe: Recipe | None, settings: FinalSettings) -> Recipe | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,9 @@ from predictors.statistics import Sizes
 
 __all__ = ["Features"]
 
+MANY: Final = 6
+"""Features for each number of a one-hot encoding, above which they are not few."""
+
 
 class Features(Encoding):
     """Features of each kind of cell, then the logarithms of parameters and multiply-accumulates.
@@ -37,28 +41,32 @@ class Features(Encoding):
 
     The size of the network is there if the space has `cost`. Choices that change none of all this
     (a width, a recipe) are appended one-hot. A space whose graphs cannot be read,
-    or are all alike to these features, gets its one-hot encoding instead.
+    or are all alike to these features, gets its one-hot encoding instead; so does, with its sizes,
+    one whose graphs have so many operations (every width of a stage is another one) that these
+    features are no longer few.
     """
 
     def __init__(self, space: Space) -> None:
         super().__init__(space)
         self._sizes = Sizes(space)
         self._kept: NDArray[np.int64] = np.empty(0, np.int64)
-        self._instead: OneHot | None = None
+        self._many = False
         sample = sample_of(space)
         try:
             self._read = Reader(space)
-            self._unseen = unseen_columns(space, self._seen)
-            self._kept = np.flatnonzero(np.ptp(self._every(sample), axis=0) > 0)
+            self._many = self._seen(sample).shape[1] > MANY * space.tree.encoding_size
+            if not self._many:
+                self._unseen = unseen_columns(space, self._seen)
+                self._kept = np.flatnonzero(np.ptp(self._every(sample), axis=0) > 0)
         except Exception:  # a person's own graph may be anything; a search must not end for that
-            self._instead = OneHot(space)
-        if not len(self._kept):
-            self._instead = OneHot(space)
+            self._kept = np.empty(0, np.int64)
+        self._instead = None if len(self._kept) else OneHot(space)
 
     def encode(self, architectures: Sequence[Architecture]) -> Floats:
         """Features ``(n, width)``."""
         if self._instead is not None:
-            return self._instead.encode(architectures)
+            codes = self._instead.encode(architectures)
+            return np.hstack([codes, self._logarithms(architectures)]) if self._many else codes
         return self._every(architectures)[:, self._kept]
 
     def _every(self, architectures: Sequence[Architecture]) -> Floats:
@@ -73,9 +81,13 @@ class Features(Encoding):
     def _seen(self, architectures: Sequence[Architecture]) -> Floats:
         graphs = self._read(architectures)
         parts = [_cell_features(graphs[cell], self._read) for cell in self._read.cells]
-        if self._sizes.known:
-            parts.append(np.log(np.maximum(self._sizes(architectures), 1.0)))
-        return np.concatenate(parts, axis=1)
+        return np.concatenate([*parts, self._logarithms(architectures)], axis=1)
+
+    def _logarithms(self, architectures: Sequence[Architecture]) -> Floats:
+        """Of sizes ``(n, 2)``, ``(n, 0)`` if nobody knows them."""
+        if not self._sizes.known:
+            return np.empty((len(architectures), 0))
+        return np.log(np.maximum(self._sizes(architectures), 1.0))
 
 
 def _cell_features(graphs: Graphs, read: Reader) -> Floats:

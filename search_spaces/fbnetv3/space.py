@@ -49,6 +49,8 @@ class FBNetV3Space(Space):
             is less than half the kernel.
     """
 
+    strategy = "fbnetv3"
+
     def __init__(
         self,
         name: str,

@@ -32,6 +32,8 @@ class RecipeSpace(Space):
         held: The one architecture of it that is trained, or None to choose that, too.
     """
 
+    strategy = "fbnetv3"
+
     def __init__(
         self, name: str, knobs: Knobs, base: Space, held: Architecture | None = None
     ) -> None:
@@ -98,6 +100,11 @@ class RecipeSpace(Space):
         """The part that is a network."""
         choices = self._mine(architecture)
         return self.held or self.base.architecture(self._own(choices))
+
+    def recipes_of(self, network: Architecture) -> RecipeSpace:
+        """The space of the same recipes for one architecture of the space of networks."""
+        name = f"{self.base.name}:{network.id}+{self.name.rpartition('+')[2]}"
+        return recipe_space(name, self.knobs, self.base, network)
 
     def canonical(self, architecture: Architecture) -> Architecture:
         """The same recipe with the representative of the network."""

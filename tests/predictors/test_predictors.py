@@ -15,9 +15,18 @@ from predictors.base import Predictor
 from predictors.encodings import encoder
 from search_spaces import get_space
 
-FAST = {"pairwise-gin": {"hidden": 16, "hops": 3, "steps": 40, "learning_rate": 0.01}}
+FAST = {
+    "nars": {"pretraining": 500, "pretraining_steps": 100},
+    "stacked": {
+        "settings": {
+            "nars": {"pretraining": 500, "pretraining_steps": 100},
+            "forest": {"trees": 30},
+        }
+    },
+    "pairwise-gin": {"hidden": 16, "hops": 3, "steps": 40, "learning_rate": 0.01},
+}
 RANKERS = [name for name in list_predictors() if name.startswith("pairwise-")]
-REGRESSORS = ["mlp", "gradient-boosting", "forest", "gp"]
+REGRESSORS = ["mlp", "gradient-boosting", "forest", "gp", "nars"]
 
 
 @pytest.fixture(scope="module")

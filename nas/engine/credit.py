@@ -1,0 +1,216 @@
+"""What a joint search's gain is due to: architectures, recipes, or both together.
+
+A network that was found together with its recipe may owe all it is better by to the recipe. So the
+same strategy, with the same settings, also searches architectures alone, all by the run's recipe,
+and recipes alone, all for one network of typical size, each with the epochs that the joint search
+has spent. What each found, and that network by the run's recipe, is trained in full on the seeds
+and scales of the full trainings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import asdict, replace
+from math import isfinite
+from typing import Any, Final
+
+import numpy as np
+
+from nas.core.architecture import Architecture, Candidate, Recipe
+from nas.core.config import FinalSettings
+from nas.core.problem import Problem
+from nas.core.work import Evaluate, Next, Request, Start, Work
+from nas.engine.baseline import MUCH_LESS, chosen
+from nas.engine.budget import Budget
+from nas.engine.loop import Conversation, PhaseResult, Stage
+from nas.engine.records import Entry
+from nas.engine.seeds import derive
+from nas.evaluators import Account
+from nas.measure.comparison import Comparison, paired, sentence
+from nas.strategies.base import Strategy
+from nas.strategies.finale import FINAL, FOUND, full_trainings
+from search_spaces.recipes.joint import RecipeSpace
+
+__all__ = ["CREDIT", "credit", "credit_stages", "is_joint"]
+
+CREDIT: Final = "credit"
+ARCHITECTURES: Final = "architectures"
+RECIPES: Final = "recipes"
+NEITHER: Final = "neither"
+"""The arms besides `FOUND`: what was searched by itself, and the network that nobody searched."""
+
+SAMPLES: Final = 101
+"""Random members, the one of median size of which is the network of the search of recipes."""
+
+WORDS: Final = {
+    ARCHITECTURES: "architectures alone",
+    RECIPES: "recipes alone",
+    FOUND: "both together",
+}
+
+Picks = Callable[[Problem, PhaseResult], Sequence[Candidate]]
+"""What an arm has found, the best first, given how its search ended."""
+
+
+def is_joint(problem: Problem) -> bool:
+    """Whether architectures and recipes are searched together."""
+    return isinstance(problem.space, RecipeSpace) and problem.space.held is None
+
+
+def credit_stages(
+    strategy: Strategy,
+    search: str,
+    seed: int,
+    settings: FinalSettings,
+    recipe: Recipe | None,
+    picks: Picks,
+) -> list[Stage]:
+    """The two searches and the full trainings that follow a joint search.
+
+    Args:
+        strategy: The joint search's.
+        search: Name of its stage.
+        seed: The run's.
+        settings: Of full trainings.
+        recipe: Of full trainings of candidates without one of their own; None for the run's.
+        picks: What a search has found.
+    """
+
+    def budget(before: Mapping[str, PhaseResult]) -> Budget:
+        return Budget(epochs=before[search].spent.epochs)
+
+    def architectures(problem: Problem, rng: np.random.Generator, before: Any) -> Conversation:
+        return _tagged(strategy.unending.run(_architectures(problem), rng), ARCHITECTURES)
+
+    def recipes(problem: Problem, rng: np.random.Generator, before: Any) -> Conversation:
+        return _tagged(
+            strategy.unending.run(_recipes(problem, typical(problem, seed)), rng), RECIPES
+        )
+
+    def trainings(
+        problem: Problem, rng: np.random.Generator, before: Mapping[str, PhaseResult]
+    ) -> Generator[Request, Any, None]:
+        count = len(picks(problem, before[search]))
+        alone = _architectures(problem), _recipes(problem, typical(problem, seed))
+        arms = {NEITHER: [Candidate(typical(problem, seed))]}
+        for name, part in zip((ARCHITECTURES, RECIPES), alone, strict=True):
+            arms[name] = [c.unscaled for c in picks(part, before[name])[:count]]
+        if count:
+            yield full_trainings(arms, settings, recipe, CREDIT)
+
+    return [
+        Stage(ARCHITECTURES, architectures, budget, aside=True),
+        Stage(RECIPES, recipes, budget, aside=True),
+        Stage(CREDIT, trainings, aside=True),
+    ]
+
+
+def _tagged(search: Conversation, arm: str) -> Conversation:
+    """The same search, with the arm among the tags of its evaluations."""
+
+    def mark(work: Work) -> Work:
+        return replace(work, tags={**work.tags, "arm": arm}) if isinstance(work, Evaluate) else work
+
+    answer = None
+    try:
+        while True:
+            request = search.send(answer)
+            if isinstance(request, Start):
+                answer = yield Start([mark(work) for work in request.works])
+            elif isinstance(request, Next):
+                answer = yield request
+            else:
+                answer = yield [mark(work) for work in request]
+    except StopIteration as end:
+        return end.value
+    except GeneratorExit:  # the epochs are spent; what was found until then counts
+        try:
+            search.throw(GeneratorExit())
+        except StopIteration as end:
+            return end.value
+        raise
+
+
+def typical(problem: Problem, seed: int) -> Architecture:
+    """The network of median multiply-accumulates among some random ones of a joint space.
+
+    A random one where these are not known without training.
+    """
+    space, rng = _joint(problem).base, np.random.default_rng(derive(seed, "typical"))
+    drawn = [space.sample(rng) for _ in range(SAMPLES)]
+    sizes = [problem.known(Candidate(network)).get("macs", 0.0) for network in drawn]
+    order = [row for row in zip(sizes, [n.id for n in drawn], drawn, strict=True) if row[0]]
+    return sorted(order)[len(order) // 2][2] if order else drawn[0]
+
+
+def _joint(problem: Problem) -> RecipeSpace:
+    assert isinstance(problem.space, RecipeSpace)
+    return problem.space
+
+
+def _architectures(problem: Problem) -> Problem:
+    return replace(problem, space=_joint(problem).base)
+
+
+def _recipes(problem: Problem, network: Architecture) -> Problem:
+    return replace(problem, space=_joint(problem).recipes_of(network))
+
+
+def credit(history: Sequence[Entry], account: Account) -> Mapping[str, Any]:
+    """What a result says of it, under "credit"; nothing if nothing was trained for it.
+
+    Trainings are paired by scale and seed; of every arm the best by what a search sees stands for
+    it. The intervals are about these networks and recipes: they hold the chance of their trainings,
+    not that of the searches.
+
+    Args:
+        history: All works of the run.
+        account: Says by which figures candidates are chosen and compared.
+    """
+    arms: dict[str, list[Entry]] = {}
+    for entry in history:
+        arm, stage = entry.tags.get("arm"), entry.tags.get("stage")
+        trained = stage == CREDIT or (stage == FINAL and arm == FOUND)
+        if trained and entry.ok and {account.goal, account.tested} <= entry.figures.keys():
+            arms.setdefault(str(arm), []).append(entry)
+    found = {arm: chosen(entries, account) for arm, entries in arms.items()}
+    names = (NEITHER, ARCHITECTURES, RECIPES, FOUND)
+    if not found.keys() >= set(names):
+        return {}
+    pairs = sorted(set.intersection(*(set(found[name]) for name in names)))
+    if not pairs:
+        return {}
+    figures = {name: [found[name][pair] for pair in pairs] for name in names}
+    gains = {name: paired(figures[name], figures[NEITHER]) for name in names[1:]}
+    beside = {name: paired(figures[FOUND], figures[name]) for name in (ARCHITECTURES, RECIPES)}
+    epochs = {
+        name: sum(e.spent.epochs for e in history if e.phase == phase)
+        for name, phase in ((FOUND, "search"), (ARCHITECTURES,) * 2, (RECIPES,) * 2)
+    }
+    said = [
+        sentence(gains[name], WORDS[name], "what nobody searched", account.tested)
+        for name in names[1:]
+    ]
+    said += [
+        sentence(beside[name], WORDS[FOUND], WORDS[name], account.tested)
+        for name in (ARCHITECTURES, RECIPES)
+    ]
+    for name in (ARCHITECTURES, RECIPES):
+        if epochs[name] < MUCH_LESS * epochs[FOUND]:
+            share = 100 * epochs[name] / epochs[FOUND]
+            said.append(f"The search of {WORDS[name]} ended after {share:.0f}% of the epochs.")
+    return {
+        CREDIT: {
+            "metric": account.tested,
+            "sentences": said,
+            "arms": figures,
+            "gains": {name: _numbers(result) for name, result in gains.items()},
+            "joint_against": {name: _numbers(result) for name, result in beside.items()},
+            "epochs": epochs,
+        }
+    }
+
+
+def _numbers(result: Comparison) -> dict[str, Any]:
+    numbers = {key: value for key, value in asdict(result).items() if isfinite(value)}
+    return {**numbers, "verdict": result.verdict}
