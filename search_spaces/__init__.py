@@ -42,6 +42,12 @@ _TABLE = {
         "fbnetv3.space:fbnetv3_small",
         "stages as of FBNetV3, for images of 8 to 32 pixels",
     ),
+    "gan": ("gan.space:gan", "GANs of cells as of EAGAN: a generator and a discriminator"),
+    "gan-discriminator": (
+        "gan.space:gan_discriminator",
+        "the discriminators of gan, with one generator",
+    ),
+    "gan-generator": ("gan.space:gan_generator", "the generators of gan, with one discriminator"),
     "nasbench101": (
         "nasbench101.space:nasbench101",
         "NAS-Bench-101 cells, 423,624 distinct architectures",
