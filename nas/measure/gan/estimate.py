@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +17,7 @@ class Estimate:
 
     Attributes:
         value: The figure.
-        error: Its standard error.
+        error: Its standard error; NaN if it is not known, and the interval with it.
         low: Lower end of its 95 % interval.
         high: Upper end.
     """
@@ -30,3 +31,8 @@ class Estimate:
     def normal(cls, value: float, error: float) -> Estimate:
         """With the interval of a normal distribution."""
         return cls(value, error, value - NORMAL_95 * error, value + NORMAL_95 * error)
+
+    @classmethod
+    def bare(cls, value: float) -> Estimate:
+        """Of which nothing else is known."""
+        return cls(value, math.nan, math.nan, math.nan)

@@ -20,9 +20,19 @@ if TYPE_CHECKING:
 
     from nas.training.data.dataset import DataSet
 
-__all__ = ["CLASSIFIER", "EXTRACTORS", "FeatureExtractor", "built", "described", "name_of"]
+__all__ = [
+    "CLASSIFIER",
+    "EXTRACTORS",
+    "FeatureExtractor",
+    "built",
+    "described",
+    "figures_of",
+    "name_of",
+]
 
 CLASSIFIER: Final = "classifier"
+KEPT: Final = 4
+_BUILT: Final[dict[tuple[str, str, int, str], FeatureExtractor]] = {}
 
 
 @runtime_checkable
@@ -87,8 +97,14 @@ def name_of(extractor: str) -> str:
     return name
 
 
+def figures_of(name: str) -> tuple[str, ...]:
+    """Names of all figures by an extractor called so; those with `_se` are standard errors."""
+    plain = [f"{figure}_{name}" for figure in ("fd", "fd_inf", "kid", "is")]
+    return (*plain, *(f"{figure}_se" for figure in plain))
+
+
 def built(extractor: str, data: DataSet, seed: int, device: str) -> FeatureExtractor:
-    """The extractor of that name, made now.
+    """The extractor of that name, made once in a process for each data, seed and device.
 
     Args:
         extractor: As of `name_of`.
@@ -100,6 +116,16 @@ def built(extractor: str, data: DataSet, seed: int, device: str) -> FeatureExtra
         PluginError: It cannot be had, or is none.
         NasError: Whatever else its function says is wrong.
     """
+    key = (extractor, data.fingerprint, seed, device)
+    if key not in _BUILT:
+        found = _make(extractor, data, seed, device)
+        while len(_BUILT) >= KEPT:
+            del _BUILT[next(iter(_BUILT))]
+        _BUILT[key] = found
+    return _BUILT[key]
+
+
+def _make(extractor: str, data: DataSet, seed: int, device: str) -> FeatureExtractor:
     name = name_of(extractor)
     factory: Any
     if name == extractor:

@@ -43,7 +43,7 @@ def frechet_estimates(
     Args:
         reference: Features (n, d); n at least 4 d.
         generated: Features (m, d); m at least 4 d.
-        resamples: Of the bootstrap, 2 or more.
+        resamples: Of the bootstrap, 2 or more; 0 for no intervals.
         seed: Of the division into parts, and of the bootstrap.
 
     Returns:
@@ -65,14 +65,16 @@ def frechet_estimates(
             f"{len(x)} and {len(y)} features of {x.shape[1]} dimensions are too few to extrapolate",
             f"give {least} or more of each",
         )
-    if resamples < 2:
-        raise ConfigError(f"{resamples} resamples have no deviation", "draw 2 or more")
+    if resamples == 1:
+        raise ConfigError("1 resample has no deviation", "draw 2 or more, or 0 for no interval")
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         nowhere = Estimate(math.inf, math.inf, math.inf, math.inf)
         return nowhere, nowhere
     rng = np.random.default_rng(seed)
     x, y = x[rng.permutation(len(x))], y[rng.permutation(len(y))]
     plain, endless = _fitted(x, y, parts)
+    if not resamples:
+        return Estimate.bare(plain), Estimate.bare(endless)
     drawn = np.array(
         [
             _fitted(

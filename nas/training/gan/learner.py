@@ -15,6 +15,7 @@ from nas.optimizers import build
 from nas.training.averaging import Average
 from nas.training.gan.augment import View, draw_view
 from nas.training.gan.criteria import GAN_LOSSES
+from nas.training.gan.images import latents, scaled
 from nas.training.gan.losses import gradient_penalty
 from nas.training.gan.recipe import GanRecipe
 from nas.training.randomness import derive, global_state, set_global_state
@@ -22,23 +23,13 @@ from nas.training.schedules import rate
 from nas.training.statistics import unmoved_statistics
 from nas.training.stream import Placed, Stream
 
-__all__ = ["PairLearner", "latents", "scaled"]
+__all__ = ["PairLearner"]
 
 FORWARD: Final = 1 / 3
 """Cost of a forward pass, in gradients of a batch."""
 TWICE: Final = 2.0
 """Cost of a gradient that is differentiated again."""
 SUMS: Final = ("discriminator_loss", "generator_loss", "score")
-
-
-def latents(count: int, length: int, chance: torch.Generator) -> Tensor:
-    """Standard normal vectors (count, length), on the device of `chance`."""
-    return torch.randn(count, length, generator=chance, device=chance.device)
-
-
-def scaled(images: Tensor) -> Tensor:
-    """uint8 images as float ones from -1 to 1."""
-    return images.float() * (2 / 255) - 1
 
 
 class _Batch:
