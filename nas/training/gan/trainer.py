@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from nas.core.canonical import content_id
-from nas.core.errors import CandidateError, ConfigError, Interrupted
+from nas.core.errors import CandidateError, ConfigError, DivergenceError, Interrupted
 from nas.core.protocols import Context
 from nas.core.work import Spent
 from nas.training.checkpoint import Checkpoints
@@ -194,7 +194,11 @@ class _Run:
         learner.begin_epoch()
         while learner.step < end:
             self._look_up()
-            learner.take_step()
+            try:
+                learner.take_step()
+            except DivergenceError as error:
+                epoch = self._epoch + 1
+                raise CandidateError(f"{error.message} in epoch {epoch}", error.hint) from None
             if learner.step % CHECK_EVERY == 0:
                 learner.means()
         scalars = learner.means()
