@@ -6,6 +6,9 @@ and so have no multiply-accumulates.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from search_spaces.costs import Cost, Size, conv, halve
 from search_spaces.gan.genes import (
     CELLS,
@@ -19,7 +22,14 @@ from search_spaces.gan.genes import (
     living_generator,
 )
 
-__all__ = ["dead_discriminator", "dead_generator", "discriminator_cost", "generator_cost"]
+__all__ = [
+    "costs_of_parts",
+    "dead_discriminator",
+    "dead_generator",
+    "dead_of_parts",
+    "discriminator_cost",
+    "generator_cost",
+]
 
 
 def generator_cost(
@@ -60,6 +70,30 @@ def discriminator_cost(path: Path, input_shape: tuple[int, int, int], channels: 
             macs += cost.macs * (gene in alive)
         size = smaller
     return Cost(params + channels, macs + channels)
+
+
+def costs_of_parts(
+    paths: Mapping[str, Path], input_shape: tuple[int, int, int], settings: Mapping[str, Any]
+) -> dict[str, Cost]:
+    """Count each part, by its name; settings as of `search_spaces.gan.scale`."""
+    found = {}
+    for part, path in paths.items():
+        channels = settings[f"{part}_channels"]
+        if part == "generator":
+            found[part] = generator_cost(path, input_shape, channels, settings["latent"])
+        else:
+            found[part] = discriminator_cost(path, input_shape, channels)
+    return found
+
+
+def dead_of_parts(paths: Mapping[str, Path], settings: Mapping[str, Any]) -> dict[str, int]:
+    """Parameters that have no part in what is computed; keys are ``generator/cell3/up0`` etc."""
+    counts = {"generator": dead_generator, "discriminator": dead_discriminator}
+    return {
+        f"{part}/{place}": params
+        for part, path in paths.items()
+        for place, params in counts[part](path, settings[f"{part}_channels"]).items()
+    }
 
 
 def dead_generator(path: Path, channels: int) -> dict[str, int]:

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from search_spaces.gan.discriminator import Discriminator
 from search_spaces.gan.generator import Generator
+from search_spaces.gan.genes import Path
 
-__all__ = ["CellPair", "Pair"]
+__all__ = ["CellPair", "Pair", "build"]
 
 
 class Pair(nn.Module):
@@ -55,3 +56,33 @@ class CellPair(Pair):
             "generator": self.generator.arguments,
             "discriminator": self.discriminator.arguments,
         }
+
+
+def build(
+    paths: Mapping[str, Path],
+    image_shape: tuple[int, int, int],
+    settings: Mapping[str, Any],
+    every: bool,
+) -> nn.Module:
+    """A generator, a discriminator, or the pair, according to the parts that there are paths of.
+
+    Args:
+        paths: Rows of operations by name of the part.
+        image_shape: Channels, height, width of an image.
+        settings: Complete and checked (`search_spaces.gan.scale`).
+        every: Hold every operation on every edge.
+    """
+    common = {"image_shape": image_shape, "every": every}
+    arguments: dict[str, dict[str, Any]] = {}
+    for part, path in paths.items():
+        channels = settings[f"{part}_channels"]
+        arguments[part] = {"rows": path, **common, "channels": channels}
+    if "generator" in paths:
+        arguments["generator"]["latent"] = settings["latent"]
+    if "discriminator" in paths:
+        arguments["discriminator"]["spectral_norm"] = settings["spectral_norm"]
+    if len(arguments) > 1:
+        return CellPair(**arguments)
+    if "generator" in arguments:
+        return Generator(**arguments["generator"])
+    return Discriminator(**arguments["discriminator"])

@@ -73,16 +73,33 @@ class Rows:
         """Why rows of valid genes are no genotype; empty if they are one."""
         for number, row in enumerate(path, 1):
             start = 0
-            for allowed, wrong in zip(self._allowed, self.wrong, strict=True):
-                end = start + len(next(iter(allowed)))
-                if tuple(row[start:end]) not in allowed:
+            for places, wrong in zip(self._places, self.wrong, strict=True):
+                end = start + len(next(iter(places)))
+                if tuple(row[start:end]) not in places:
                     return f"in cell {number} of the {self.name} {wrong}"
                 start = end
         return ""
 
+    def place(self, row: Row) -> int:
+        """Where a valid row is in `enumerate`, from 0."""
+        found = start = 0
+        for group, places in zip(self.groups, self._places, strict=True):
+            end = start + len(group[0])
+            found = found * len(group) + places[tuple(row[start:end])]
+            start = end
+        return found
+
+    def at(self, place: int) -> Row:
+        """The row in that place; the inverse of `place`."""
+        parts: list[Row] = []
+        for group in reversed(self.groups):
+            place, inside = divmod(place, len(group))
+            parts.insert(0, group[inside])
+        return sum(parts, ())
+
     @cached_property
-    def _allowed(self) -> tuple[frozenset[Row], ...]:
-        return tuple(map(frozenset, self.groups))
+    def _places(self) -> tuple[dict[Row, int], ...]:
+        return tuple({names: n for n, names in enumerate(group)} for group in self.groups)
 
     # -- as choices -----------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from nas.core.space import Space
 from nas.core.tree import ChoiceTree
 from search_spaces.costs import Cost
 from search_spaces.gan import costs, drawing, members
+from search_spaces.gan.equal import canonical_discriminator, canonical_generator
 from search_spaces.gan.genes import CELLS, Path, Row
 from search_spaces.gan.rows import DISCRIMINATORS, GENERATORS, Rows
 from search_spaces.gan.scale import LEAST, MULTIPLE, SCALES, check_images, settings
@@ -126,6 +127,19 @@ class GanSpace(Space):
         stl = self.paths(architecture).get("discriminator") == DISCRIMINATORS.from_numbers(numbers)
         return ((3, 48, 48) if stl else (3, 32, 32)), 10
 
+    def shapes(
+        self, input_shape: InputShape, num_classes: int, **scale: Any
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Latent vector and image; of a discriminator, image and score.
+
+        Raises:
+            SpaceError: A setting is unknown or out of range.
+        """
+        full = settings(self.scale, scale)
+        if "latent" in full:
+            return (full["latent"],), tuple(input_shape)
+        return tuple(input_shape), (1,)
+
     def paths(self, architecture: Architecture) -> dict[str, tuple[Row, ...]]:
         """Name of a part to the rows of its cells, names of operations: what its network takes."""
         choices = self._mine(architecture)
@@ -178,6 +192,19 @@ class GanSpace(Space):
     ) -> dict[str, Value]:
         values = {**theirs, **mine, name: theirs[name]}
         return {choice.name: values[choice.name] for choice in self.tree.active(values)}
+
+    def canonical(self, architecture: Architecture) -> Architecture:
+        """The first of all members that compute the same with the same weights in other places.
+
+        Exact (see `search_spaces.gan.equal`), for maps that are large enough to tell the ways of
+        enlarging one from another: those of one pixel are the same nearest and bilinear.
+        """
+        forms = {
+            "generator": canonical_generator,
+            "discriminator": canonical_discriminator,
+        }
+        paths = self.paths(architecture)
+        return self.from_paths({part: forms[part](path) for part, path in paths.items()})
 
     # -- candidates -------------------------------------------------------------------------------
 
@@ -267,7 +294,10 @@ class GanSpace(Space):
         Raises:
             SpaceError: An argument is unknown or out of range.
         """
-        return self._build(self.paths(architecture), input_shape, scale, every=False)
+        from search_spaces.gan.pair import build
+
+        full = self._settings(input_shape, scale)
+        return build(self.paths(architecture), input_shape, full, every=False)
 
     def supernet(
         self,
@@ -283,40 +313,11 @@ class GanSpace(Space):
         Raises:
             SpaceError: An argument is unknown or out of range.
         """
+        from search_spaces.gan.pair import build
+
         first = next(iter(self.members.values()))
-        return self._build(self.paths(first), input_shape, scale, every=True)
-
-    def _build(
-        self,
-        paths: Mapping[str, Path],
-        input_shape: InputShape,
-        scale: Mapping[str, Any],
-        every: bool,
-    ) -> nn.Module:
-        from search_spaces.gan.discriminator import Discriminator
-        from search_spaces.gan.generator import Generator
-        from search_spaces.gan.pair import CellPair
-
         full = self._settings(input_shape, scale)
-        common = {"image_shape": tuple(input_shape), "every": every}
-        arguments: dict[str, dict[str, Any]] = {
-            part: {"rows": path, **common} for part, path in paths.items()
-        }
-        if "generator" in arguments:
-            arguments["generator"] |= {
-                "channels": full["generator_channels"],
-                "latent": full["latent"],
-            }
-        if "discriminator" in arguments:
-            arguments["discriminator"] |= {
-                "channels": full["discriminator_channels"],
-                "spectral_norm": full["spectral_norm"],
-            }
-        if len(arguments) > 1:
-            return CellPair(**arguments)
-        kinds: dict[str, type[nn.Module]] = {"generator": Generator, "discriminator": Discriminator}
-        ((part, given),) = arguments.items()
-        return kinds[part](**given)
+        return build(self.paths(first), input_shape, full, every=True)
 
     def _settings(self, input_shape: InputShape, scale: Mapping[str, Any]) -> dict[str, Any]:
         full = settings(self.scale, scale)
@@ -332,15 +333,7 @@ class GanSpace(Space):
             SpaceError: An argument is unknown or out of range.
         """
         full = self._settings(input_shape, scale)
-        found = {}
-        for part, path in self.paths(architecture).items():
-            if part == "generator":
-                channels, latent = full["generator_channels"], full["latent"]
-                found[part] = costs.generator_cost(path, input_shape, channels, latent)
-            else:
-                channels = full["discriminator_channels"]
-                found[part] = costs.discriminator_cost(path, input_shape, channels)
-        return found
+        return costs.costs_of_parts(self.paths(architecture), input_shape, full)
 
     def cost(
         self,
@@ -367,12 +360,7 @@ class GanSpace(Space):
         Raises:
             SpaceError: A setting is unknown or out of range.
         """
-        full, found = settings(self.scale, scale), {}
-        for part, path in self.paths(architecture).items():
-            count = costs.dead_generator if part == "generator" else costs.dead_discriminator
-            for place, params in count(path, full[f"{part}_channels"]).items():
-                found[f"{part}/{place}"] = params
-        return found
+        return costs.dead_of_parts(self.paths(architecture), settings(self.scale, scale))
 
 
 def gan() -> GanSpace:
