@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -170,9 +170,12 @@ class GanEvaluator:
             DataError: The data is not there.
         """
         data = load_data(config.data, config.seed, **config.data_settings)
-        space = get_space(config.space)
-        latent = {**get_space(space.networks).scale, **config.network}.get("latent", 0)
-        examples = latents(COMPARED, int(latent), generator_of(0, "examples")) if latent else None
+        pairs = get_space(get_space(config.space).networks)
+        shapes = pairs.shapes(data.input_shape, data.num_classes, **config.network)
+        examples = None
+        if shapes is not None:
+            (latent,) = shapes[0]
+            examples = latents(COMPARED, latent, generator_of(0, "examples"))
         return Inputs(data.input_shape, data.num_classes, examples, part="generator")
 
     def evaluate(self, work: Evaluate, context: Context) -> Reply:
@@ -255,7 +258,7 @@ class GanEvaluator:
         generator, discriminator, latent = made.generator, made.discriminator, made.generator.latent
         sizes = {
             "params": count_parameters(generator),
-            "macs": count_macs(generator, cast("Any", (latent,))),
+            "macs": count_macs(generator, (latent,)),
             "discriminator_params": count_parameters(discriminator),
             "discriminator_macs": count_macs(discriminator, shape),
         }

@@ -85,7 +85,6 @@ def test_the_classifier_is_decided_by_data_and_seed_and_says_how_good_it_is() ->
     assert facts["accuracy"] >= 0.94
     assert facts["identity"] == extractor().identity
     assert (facts["name"], facts["dim"], facts["trained_on"]) == ("classifier", 32, 345)
-    assert trained_classifier(data(), 1, "cpu").identity != again.identity
     logits = logits_of(extractor(), data().validation.images, "cpu")
     assert logits is not None
     right = (logits.argmax(1) == data().validation.labels.numpy()).mean()
