@@ -6,6 +6,8 @@ features nor pixels will do: the first hardly see noise, the second hardly see m
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import torch
@@ -16,7 +18,6 @@ from nas.core.errors import ConfigError
 from nas.measure.gan.extractors import CLASSIFIER
 from nas.measure.gan.features import content_of
 from nas.training.data.dataset import DataSet, Split
-from nas.training.device import deterministic, full_precision
 from nas.training.randomness import seeded
 from nas.training.stream import Placed, Stream
 
@@ -31,7 +32,9 @@ __all__ = [
 WIDTHS: Final = (32, 64, 64)
 DIM: Final = 32
 POOLED: Final = 2
-STEPS: Final = 450
+STEPS: Final = (450, 2000)
+"""Fewest and most; in between, eight passes over the images."""
+PASSES: Final = 8
 BATCH: Final = 64
 RATE: Final = 2e-3
 SHARE: Final = 0.3
@@ -83,23 +86,25 @@ class ClassifierExtractor:
     Features are standardised by their mean and deviation over the images it was trained on.
 
     Args:
-        network: Trained.
-        seen: Images it was trained on, float (n, channels, height, width), on its device.
+        network: Trained, on the host.
+        seen: Images it was trained on, float (n, channels, height, width), on the host.
         accuracy: On images it was not trained on.
+        device: Where it is to work.
     """
 
     name = CLASSIFIER
     dim = DIM
     input_range = (-1.0, 1.0)
 
-    def __init__(self, network: Classifier, seen: Tensor, accuracy: float) -> None:
+    def __init__(self, network: Classifier, seen: Tensor, accuracy: float, device: str) -> None:
         self._network = network.eval().requires_grad_(False)
         raw = torch.cat([network.body(part) for part in torch.split(seen, BATCH)]).double()
-        self._mean = raw.mean(0)
-        self._std = raw.std(0).clamp_min(LEAST)
+        self._mean = raw.mean(0).to(device)
+        self._std = raw.std(0).clamp_min(LEAST).to(device)
         self.input_size: tuple[int, int] | None = (seen.shape[2], seen.shape[3])
         self.identity = content_of(network, f"{self._mean.tolist()} {self._std.tolist()}")
         self.facts = {"accuracy": accuracy, "trained_on": len(seen)}
+        self._network.to(device)
 
     def features(self, images: Tensor) -> Tensor:
         """See `FeatureExtractor`; in float64."""
@@ -123,28 +128,31 @@ def gan_split(data: DataSet, seed: int) -> Split:
 
 
 def trained_classifier(data: DataSet, seed: int, device: str) -> ClassifierExtractor:
-    """Train the classifier, a matter of seconds; 450 steps of Adam without label smoothing.
+    """Train the classifier: 450 to 2,000 steps of Adam without label smoothing.
+
+    On the host and in one thread, wherever it works then: workers of one run must have the same.
 
     Args:
         data: Some of its training images are for it (`extractor_split`), its validation images say
             how accurate it is.
         seed: Of the split, the initial weights and the order.
-        device: A torch device string.
+        device: A torch device string: where it is to work.
 
     Raises:
         ConfigError: There are no validation images.
     """
     if not len(data.validation):
         raise ConfigError(f"{data.name} has no validation images left", "leave some")
-    placed = Placed(extractor_split(data, seed), device)
+    placed = Placed(extractor_split(data, seed), "cpu")
     channels = data.input_shape[0]
-    with deterministic(), full_precision(), seeded(seed, "extractor", device=device):
-        network = Classifier(channels, data.num_classes).to(device)
+    with _one_thread(), seeded(seed, "extractor"):
+        network = Classifier(channels, data.num_classes)
         optimizer = torch.optim.Adam(network.parameters(), RATE)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
         stream = Stream(placed, BATCH, seed, "extractor")
+        steps = min(max(STEPS[0], PASSES * stream.steps), STEPS[1])
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
         with torch.enable_grad():
-            for step in range(STEPS):
+            for step in range(steps):
                 images, labels = stream.batch(step)
                 optimizer.zero_grad()
                 loss = F.cross_entropy(network(_scaled(images)), labels)
@@ -155,11 +163,22 @@ def trained_classifier(data: DataSet, seed: int, device: str) -> ClassifierExtra
             network.eval()
             right = sum(
                 int((network(_scaled(images)).argmax(1) == labels).sum())
-                for images, labels in Placed(data.validation, device).batches(BATCH)
+                for images, labels in Placed(data.validation, "cpu").batches(BATCH)
             )
             seen = torch.cat([_scaled(images) for images, _ in placed.batches(BATCH)])
-            return ClassifierExtractor(network, seen, right / len(data.validation))
+            return ClassifierExtractor(network, seen, right / len(data.validation), device)
 
 
 def _scaled(images: Tensor) -> Tensor:
     return images.float() * (2 / 255) - 1
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums depend on the number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
