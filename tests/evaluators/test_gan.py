@@ -171,6 +171,16 @@ def test_objectives_are_checked_before_any_work() -> None:
         resolve({**asked, "evaluator_settings": {"sample": 1}})
 
 
+def test_limits_on_sizes_are_about_the_generator() -> None:
+    space: Any = get_space("gan")
+    least = space.costs(space.members["smallest"], (1, 8, 8))["generator"].params
+    asked = {"space": "gan", "strategy": "random", "network": {"generator_channels": 256}}
+    asked["network"] |= {"discriminator_channels": 128, "latent": 120}
+    resolve({**asked, "objectives": ("fd_classifier", f"params:min<={1.01 * least:.0f}")})
+    with pytest.raises(ConfigError, match="cannot be reached"):
+        resolve({**asked, "objectives": ("fd_classifier", f"params:min<={0.5 * least:.0f}")})
+
+
 def test_networks_that_are_no_pairs_are_refused() -> None:
     one = Candidate(get_space("darts").sample(np.random.default_rng(0)))
     with pytest.raises(ConfigError, match="no pairs of generator and discriminator"):
