@@ -48,6 +48,7 @@ _TABLE = {
         "the discriminators of gan, with one generator",
     ),
     "gan-generator": ("gan.space:gan_generator", "the generators of gan, with one discriminator"),
+    "gan-residual": ("gan.residual_space:gan_residual", "GANs made by hand: SNGAN, a small R3GAN"),
     "nasbench101": (
         "nasbench101.space:nasbench101",
         "NAS-Bench-101 cells, 423,624 distinct architectures",

@@ -111,13 +111,14 @@ def export(what: str, form: str, out: Path | None, network: Network, streams: St
     if isinstance(found, RunTarget):
         network = of_run(found.folder, network)
     evaluator = target.space.evaluator
-    if form in COMPUTING and network.input_shape is None and evaluator != "train":
+    usual_shape, usual_classes = target.space.default_input(target.architecture)
+    shapes = target.space.shapes(usual_shape, usual_classes, **network.scale)
+    if form in COMPUTING and network.input_shape is None and shapes is None:
         raise ConfigError(
             f"what networks of {target.space.name!r} take is known to its evaluator"
             f" {evaluator!r} only",
             "name a run, of an evaluator with `inputs`, or say it with --input and --classes",
         )
-    usual_shape, usual_classes = target.space.default_input(target.architecture)
     request = ExportRequest(
         architecture=target.architecture,
         out=place,

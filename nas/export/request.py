@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from nas.core.architecture import Architecture
-from nas.core.errors import DataError, ExportError
+from nas.core.errors import DataError, ExportError, PluginError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -111,13 +112,28 @@ def network_of(request: ExportRequest) -> nn.Module:
 
 
 def inputs_of(request: ExportRequest) -> Tensor:
-    """Images to compare on: those of the request, else `BATCH` random ones, always the same."""
+    """Inputs to compare on: those of the request, else `BATCH` random ones, always the same."""
     import torch
 
     if request.images is not None:
         return request.images.detach().to("cpu", torch.float32)
     generator = torch.Generator().manual_seed(0)
-    return torch.randn((BATCH, *request.input_shape), generator=generator)
+    return torch.randn((BATCH, *shapes_of(request)[0]), generator=generator)
+
+
+def shapes_of(request: ExportRequest) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Shape of one input of the network and of what it makes of it.
+
+    Where the space does not say, they are the request's own shape and the logits.
+    """
+    from search_spaces import get_space
+
+    shape: Any = request.input_shape
+    found = None
+    with suppress(PluginError):  # the network is given, and its space is known to nobody else
+        space = get_space(request.architecture.space)
+        found = space.shapes(shape, request.num_classes, **request.scale)
+    return found or (request.input_shape, (request.num_classes,))
 
 
 def compare(form: str, tolerance: float, expected: Tensor, got: Tensor) -> float:

@@ -16,7 +16,7 @@ from search_spaces.gan.genes import (
     GENERATOR,
     NONE,
     SKIP,
-    Path,
+    Genotype,
     candidates,
     living_discriminator,
     living_generator,
@@ -33,7 +33,7 @@ __all__ = [
 
 
 def generator_cost(
-    path: Path, input_shape: tuple[int, int, int], channels: int, latent: int
+    path: Genotype, input_shape: tuple[int, int, int], channels: int, latent: int
 ) -> Cost:
     """Count a `Generator`."""
     side = input_shape[1] // 2**CELLS
@@ -54,7 +54,7 @@ def generator_cost(
     return Cost(params + head.params + 2 * channels, macs + head.macs)
 
 
-def discriminator_cost(path: Path, input_shape: tuple[int, int, int], channels: int) -> Cost:
+def discriminator_cost(path: Genotype, input_shape: tuple[int, int, int], channels: int) -> Cost:
     """Count a `Discriminator`."""
     size = input_shape[1], input_shape[2]
     total = _biased(input_shape[0], channels, 3, size) + _biased(channels, channels, 3, size)
@@ -73,7 +73,7 @@ def discriminator_cost(path: Path, input_shape: tuple[int, int, int], channels: 
 
 
 def costs_of_parts(
-    paths: Mapping[str, Path], input_shape: tuple[int, int, int], settings: Mapping[str, Any]
+    paths: Mapping[str, Genotype], input_shape: tuple[int, int, int], settings: Mapping[str, Any]
 ) -> dict[str, Cost]:
     """Count each part, by its name; settings as of `search_spaces.gan.scale`."""
     found = {}
@@ -86,7 +86,7 @@ def costs_of_parts(
     return found
 
 
-def dead_of_parts(paths: Mapping[str, Path], settings: Mapping[str, Any]) -> dict[str, int]:
+def dead_of_parts(paths: Mapping[str, Genotype], settings: Mapping[str, Any]) -> dict[str, int]:
     """Parameters that have no part in what is computed; keys are ``generator/cell3/up0`` etc."""
     counts = {"generator": dead_generator, "discriminator": dead_discriminator}
     return {
@@ -96,7 +96,7 @@ def dead_of_parts(paths: Mapping[str, Path], settings: Mapping[str, Any]) -> dic
     }
 
 
-def dead_generator(path: Path, channels: int) -> dict[str, int]:
+def dead_generator(path: Genotype, channels: int) -> dict[str, int]:
     """Parameters that have no part in the image, by where they are.
 
     Keys are ``cell3/up0`` and the like, and ``cell3/skips`` for what cell 3 has from those before.
@@ -112,7 +112,7 @@ def dead_generator(path: Path, channels: int) -> dict[str, int]:
     return found
 
 
-def dead_discriminator(path: Path, channels: int) -> dict[str, int]:
+def dead_discriminator(path: Genotype, channels: int) -> dict[str, int]:
     """Parameters that have no part in the score, as of `dead_generator`."""
     found = {}
     for number, (row, alive) in enumerate(zip(path, living_discriminator(path), strict=True), 1):

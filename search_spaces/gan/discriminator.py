@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
-from search_spaces.gan.genes import DISCRIMINATOR, Path, candidates, living_discriminator
+from search_spaces.gan.genes import DISCRIMINATOR, Genotype, candidates, living_discriminator
 from search_spaces.gan.operations import Edge, Shrunk, convolution, down, held, operation, total
 
 __all__ = ["Discriminator", "DownCell", "FirstBlock"]
@@ -96,6 +96,7 @@ class Discriminator(nn.Module):
         spectral_norm: Divide all weights by their largest singular values, as published; without,
             the loss must do what this is for.
         every: Hold every operation on every edge; `rows` is then the path where none is named.
+        bias: Add a bias to the score, which that of EAGAN has not.
 
     Attributes:
         arguments: The arguments.
@@ -104,12 +105,13 @@ class Discriminator(nn.Module):
 
     def __init__(
         self,
-        rows: Path,
+        rows: Genotype,
         image_shape: tuple[int, int, int],
         *,
         channels: int = 128,
         spectral_norm: bool = True,
         every: bool = False,
+        bias: bool = False,
     ) -> None:
         super().__init__()
         self.rows = tuple(tuple(row) for row in rows)
@@ -119,14 +121,15 @@ class Discriminator(nn.Module):
             "channels": channels,
             "spectral_norm": spectral_norm,
             "every": every,
+            "bias": bias,
         }
         self.first = FirstBlock(image_shape[0], channels, spectral_norm)
         self.cells = nn.ModuleList(
             DownCell(row, channels, spectral_norm, every) for row in self.rows
         )
-        self.score = score(channels, spectral_norm)
+        self.score = score(channels, spectral_norm, bias)
 
-    def forward(self, x: Tensor, path: Path | None = None) -> Tensor:
+    def forward(self, x: Tensor, path: Genotype | None = None) -> Tensor:
         """Map images ``(B, C, H, W)`` to scores ``(B, 1)``, large for what looks real.
 
         Args:
@@ -141,7 +144,7 @@ class Discriminator(nn.Module):
         return y
 
 
-def score(channels: int, spectral: bool, bias: bool = False) -> nn.Module:
+def score(channels: int, spectral: bool, bias: bool) -> nn.Module:
     """The linear layer that makes one number of the features."""
     made = nn.Linear(channels, 1, bias=bias)
     return spectral_norm(made) if spectral else made

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import networkx as nx
 
-from search_spaces.gan.genes import DISCRIMINATOR, GENERATOR, NONE, SKIP, Path
+from search_spaces.gan.genes import DISCRIMINATOR, GENERATOR, NONE, SKIP, Genotype
 
 __all__ = ["add_discriminator", "add_generator"]
 
 _WORDS = {SKIP: "skip_connect", "transposed": "transposed_conv_3x3"}
 
 
-def add_generator(graph: nx.DiGraph, path: Path) -> None:
+def add_generator(graph: nx.DiGraph, path: Genotype) -> None:
     """Add a part for each cell, with what it has from the cells before as inputs of its own."""
     for number, row in enumerate(path, 1):
         cell = f"generator{number}"
@@ -31,7 +31,7 @@ def add_generator(graph: nx.DiGraph, path: Path) -> None:
             _join(graph, cell, f"cell{before}", "2", "conv_1x1")
 
 
-def add_discriminator(graph: nx.DiGraph, path: Path) -> None:
+def add_discriminator(graph: nx.DiGraph, path: Genotype) -> None:
     """Add a part for each cell."""
     for number, row in enumerate(path, 1):
         cell = f"discriminator{number}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from search_spaces.gan.genes import GENERATOR, Path, candidates, living_generator
+from search_spaces.gan.genes import GENERATOR, Genotype, candidates, living_generator
 from search_spaces.gan.operations import Edge, Enlarged, convolution, held, operation, total
 
 __all__ = ["Generator", "UpCell"]
@@ -104,7 +104,7 @@ class Generator(nn.Module):
 
     def __init__(
         self,
-        rows: Path,
+        rows: Genotype,
         image_shape: tuple[int, int, int],
         *,
         channels: int = 256,
@@ -134,7 +134,7 @@ class Generator(nn.Module):
         nn.init.normal_(self.norm.weight, 1.0, 0.02)
         self.to_image = convolution(channels, image_shape[0], 3)
 
-    def forward(self, z: Tensor, path: Path | None = None) -> Tensor:
+    def forward(self, z: Tensor, path: Genotype | None = None) -> Tensor:
         """Map latent vectors ``(B, latent)`` to images ``(B, C, H, W)`` in [-1, 1].
 
         Args:

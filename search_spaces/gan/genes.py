@@ -18,7 +18,7 @@ __all__ = [
     "OPERATIONS",
     "SKIP",
     "UPS",
-    "Path",
+    "Genotype",
     "Row",
     "candidates",
     "living_discriminator",
@@ -28,7 +28,7 @@ __all__ = [
 Row: TypeAlias = tuple[str, ...]
 """The genes of one cell, in the order of `GENERATOR` or `DISCRIMINATOR`."""
 
-Path: TypeAlias = Sequence[Sequence[str]]
+Genotype: TypeAlias = Sequence[Sequence[str]]
 """One row a cell."""
 
 CELLS = 3
@@ -67,7 +67,7 @@ def candidates(gene: str) -> tuple[str, ...]:
     return (NONE, *DOWNS) if gene.startswith("down") else OPERATIONS
 
 
-def living_generator(path: Path) -> list[frozenset[str]]:
+def living_generator(path: Genotype) -> list[frozenset[str]]:
     """For each cell, the genes whose operation has a part in the image.
 
     "skips" is among them if the cell's node 2, and so what it receives from the cells before, has.
@@ -85,7 +85,7 @@ def living_generator(path: Path) -> list[frozenset[str]]:
     return found
 
 
-def living_discriminator(path: Path) -> list[frozenset[str]]:
+def living_discriminator(path: Genotype) -> list[frozenset[str]]:
     """For each cell, the genes whose operation has a part in the score."""
     found: list[frozenset[str]] = []
     for row in path:

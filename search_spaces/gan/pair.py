@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from search_spaces.gan.discriminator import Discriminator
 from search_spaces.gan.generator import Generator
-from search_spaces.gan.genes import Path
+from search_spaces.gan.genes import Genotype
 
 __all__ = ["CellPair", "Pair", "build"]
 
@@ -18,7 +18,8 @@ class Pair(nn.Module):
     """Two networks that are trained against each other; what they compute is images.
 
     Attributes:
-        generator: Maps latent vectors ``(B, generator.latent)`` to images in [-1, 1].
+        generator: Maps latent vectors ``(B, generator.latent)`` to images in [-1, 1]; those of
+            `BareGenerator`, which has no tanh, may go beyond.
         discriminator: Maps images to scores ``(B, 1)``.
     """
 
@@ -59,7 +60,7 @@ class CellPair(Pair):
 
 
 def build(
-    paths: Mapping[str, Path],
+    paths: Mapping[str, Genotype],
     image_shape: tuple[int, int, int],
     settings: Mapping[str, Any],
     every: bool,

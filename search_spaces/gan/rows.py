@@ -21,7 +21,7 @@ from search_spaces.gan.genes import (
     NONE,
     OPERATIONS,
     UPS,
-    Path,
+    Genotype,
     Row,
     candidates,
 )
@@ -69,7 +69,7 @@ class Rows:
         parts = (group[int(rng.integers(len(group)))] for group in self.groups)
         return sum(parts, ())
 
-    def refusal(self, path: Path) -> str:
+    def refusal(self, path: Genotype) -> str:
         """Why rows of valid genes are no genotype; empty if they are one."""
         for number, row in enumerate(path, 1):
             start = 0
@@ -138,7 +138,7 @@ class Rows:
             for cell in range(1, CELLS + 1)
         )
 
-    def from_path(self, path: Path) -> dict[str, str]:
+    def from_path(self, path: Genotype) -> dict[str, str]:
         """The choices that stand for rows; the inverse of `path`."""
         found: dict[str, str] = {}
         for cell, row in enumerate(path, 1):
@@ -154,7 +154,7 @@ class Rows:
 
     # -- as published -----------------------------------------------------------------------------
 
-    def numbers(self, path: Path) -> list[list[int]]:
+    def numbers(self, path: Genotype) -> list[list[int]]:
         """The genotype as it is published: a row of whole numbers a cell."""
         return [
             [

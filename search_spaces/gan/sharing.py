@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from nas.core.errors import SpaceError
 from search_spaces.gan.generator import Generator
-from search_spaces.gan.genes import Path
+from search_spaces.gan.genes import Genotype
 
 __all__ = ["copy_weights", "draw", "recalibrate"]
 
@@ -50,7 +50,7 @@ def copy_weights(source: nn.Module, target: nn.Module) -> None:
         taken[name].copy_(given[name])
 
 
-def draw(generator: Generator, z: Tensor, paths: Sequence[Path]) -> Tensor:
+def draw(generator: Generator, z: Tensor, paths: Sequence[Genotype]) -> Tensor:
     """Images of several paths at once, for one batch of a discriminator.
 
     The batch is split as evenly as can be; each part is drawn, and normalised, by its own path.
@@ -75,7 +75,9 @@ def draw(generator: Generator, z: Tensor, paths: Sequence[Path]) -> Tensor:
 
 
 @torch.no_grad()
-def recalibrate(generator: nn.Module, batches: Iterable[Tensor], path: Path | None = None) -> None:
+def recalibrate(
+    generator: nn.Module, batches: Iterable[Tensor], path: Genotype | None = None
+) -> None:
     """Make the running statistics of batch normalisation those of one path.
 
     A supernet counts them over all paths that it is trained on, which fits none: before a path is

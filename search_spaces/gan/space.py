@@ -23,7 +23,7 @@ from nas.core.tree import ChoiceTree
 from search_spaces.costs import Cost
 from search_spaces.gan import costs, drawing, members
 from search_spaces.gan.equal import canonical_discriminator, canonical_generator
-from search_spaces.gan.genes import CELLS, Path, Row
+from search_spaces.gan.genes import CELLS, Genotype, Row
 from search_spaces.gan.rows import DISCRIMINATORS, GENERATORS, Rows
 from search_spaces.gan.scale import LEAST, MULTIPLE, SCALES, check_images, settings
 from search_spaces.scale import InputShape
@@ -62,7 +62,7 @@ class GanSpace(Space):
     multiple: Mapping[str, int]
 
     def __init__(
-        self, name: str, parts: Sequence[str], held: Mapping[str, Path] | None = None
+        self, name: str, parts: Sequence[str], held: Mapping[str, Genotype] | None = None
     ) -> None:
         self.parts: tuple[Rows, ...] = tuple(_PARTS[part] for part in parts)
         self.held = {part: tuple(map(tuple, rows)) for part, rows in (held or {}).items()}
@@ -145,7 +145,7 @@ class GanSpace(Space):
         choices = self._mine(architecture)
         return {rows.name: rows.path(choices) for rows in self.parts}
 
-    def from_paths(self, paths: Mapping[str, Path]) -> Architecture:
+    def from_paths(self, paths: Mapping[str, Genotype]) -> Architecture:
         """The member of these rows; the inverse of `paths`.
 
         Raises:

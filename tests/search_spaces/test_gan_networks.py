@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable
 from itertools import permutations, product
@@ -222,8 +221,8 @@ def test_dead_are_those_without_a_gradient() -> None:
 
 # -- equality --------------------------------------------------------------------------------------
 
-CHANNELS = 2
-ROWS = int(os.environ.get("ROWS", "300"))
+CHANNELS = 6  # with few, a ReLU may see nothing but negative numbers, and hide what differs
+ROWS = 300
 POOL: dict[tuple[object, ...], list[dict[str, Tensor]]] = {}
 
 
@@ -267,7 +266,7 @@ def over_all_moves(
     for kind, edges in layers.items():
         weights = POOL.setdefault(kind, [])
         while len(weights) < len(edges):
-            seed = 1000 * len(POOL) + 10 * len(weights)
+            seed = 100 + 100 * sum(map(len, POOL.values()))  # no two have the same numbers
             state = edges[0].state_dict()
             weights.append({n: fixed(*t.shape, seed=seed + len(n)) for n, t in state.items()})
     found = []
