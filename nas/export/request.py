@@ -36,6 +36,8 @@ class ExportRequest:
         weights: A safetensors file to load into the network that is built; None leaves a
             network that is built at its random initialisation.
         images: Real inputs `(batch, *input_shape)` to compare on; None takes random ones.
+        part: Attribute of the network that is exported in its place, and that the weights are of;
+            empty for the network itself.
         tolerance: Largest absolute difference of a logit that still counts as equal.
     """
 
@@ -47,6 +49,7 @@ class ExportRequest:
     network: nn.Module | None = None
     weights: Path | None = None
     images: Tensor | None = None
+    part: str = ""
     tolerance: float = TOLERANCE
 
 
@@ -101,6 +104,8 @@ def network_of(request: ExportRequest) -> nn.Module:
         shape: Any = request.input_shape  # whatever the space's networks take
         classes = request.num_classes
         network = space.network(request.architecture, shape, classes, **request.scale)
+        if request.part:
+            network = getattr(network, request.part)
         if request.weights is not None:
             load_weights(network, request.weights)
     return network.to("cpu").float().eval()
