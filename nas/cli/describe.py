@@ -68,7 +68,8 @@ def measure(
 
     try:
         network = space.network(architecture, input_shape, num_classes, **scale)
-        macs = count_macs(network, input_shape)
+        shapes = space.shapes(input_shape, num_classes, **scale)
+        macs = count_macs(network, input_shape if shapes is None else shapes[0])
     except NasError:
         raise
     except Exception as error:  # whatever a network raises is about that network

@@ -64,6 +64,7 @@ class Network:
         input_shape: Of one input; channels, height and width of an image.
         classes: Length of the logits.
         images: Real inputs `(B, *input_shape)` to compare on; None takes random ones.
+        part: As of `nas.export.ExportRequest`.
     """
 
     scale: Mapping[str, Any] = field(default_factory=dict)
@@ -71,6 +72,7 @@ class Network:
     input_shape: tuple[int, ...] | None = None
     classes: int | None = None
     images: Tensor | None = None
+    part: str = ""
 
 
 def read_network(
@@ -109,13 +111,14 @@ def export(what: str, form: str, out: Path | None, network: Network, streams: St
     if isinstance(found, RunTarget):
         network = of_run(found.folder, network)
     evaluator = target.space.evaluator
-    if form in COMPUTING and network.input_shape is None and evaluator != "train":
+    usual_shape, usual_classes = target.space.default_input(target.architecture)
+    shapes = target.space.shapes(usual_shape, usual_classes, **network.scale)
+    if form in COMPUTING and network.input_shape is None and shapes is None:
         raise ConfigError(
             f"what networks of {target.space.name!r} take is known to its evaluator"
             f" {evaluator!r} only",
             "name a run, of an evaluator with `inputs`, or say it with --input and --classes",
         )
-    usual_shape, usual_classes = target.space.default_input(target.architecture)
     request = ExportRequest(
         architecture=target.architecture,
         out=place,
@@ -124,6 +127,7 @@ def export(what: str, form: str, out: Path | None, network: Network, streams: St
         num_classes=network.classes or usual_classes,
         weights=network.weights,
         images=network.images,
+        part=network.part,
     )
     result = write(form, request)
     if streams.json:
@@ -171,7 +175,8 @@ def of_run(folder: Path, said: Network) -> Network:
         return network
     shape = said.input_shape or given.shape
     images = given.examples if shape == given.shape else None
-    return replace(network, input_shape=shape, classes=said.classes or given.classes, images=images)
+    classes = said.classes or given.classes
+    return replace(network, input_shape=shape, classes=classes, images=images, part=given.part)
 
 
 def _stem(target: ArchitectureTarget) -> str:

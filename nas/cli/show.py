@@ -95,8 +95,8 @@ def show_architecture(
 ) -> None:
     """An architecture: its cells, its size at a stated scale, its notation.
 
-    Without `input_shape` and `classes` the size is told for images only: what networks of other
-    evaluators take is not known here.
+    Without `input_shape` and `classes` the size is told where the space says what its networks
+    take; of others only the evaluator knows.
 
     Raises:
         SpaceError: The size cannot be told (see `describe.measure`).
@@ -105,9 +105,10 @@ def show_architecture(
 
     space, architecture = target.space, target.architecture
     size = None
-    if space.evaluator == "train" or input_shape or classes:
-        usual_shape, usual_classes = space.default_input(architecture)
-        shape, count = input_shape or usual_shape, classes or usual_classes
+    usual_shape, usual_classes = space.default_input(architecture)
+    shape, count = input_shape or usual_shape, classes or usual_classes
+    shapes = space.shapes(shape, count)
+    if shapes is not None or input_shape or classes:
         size = describe.measure(space, architecture, scale, shape, count)
     text = describe.notation(space, architecture)
     if streams.json:
@@ -121,7 +122,10 @@ def show_architecture(
         streams.line(f"  size      depends on what {space.evaluator} evaluates it on")
     else:
         taken = "x".join(map(str, size.input_shape))
-        at = f"{words.scale(size.scale)}; {taken} input, {size.num_classes} classes"
+        what = f"{taken} input, {size.num_classes} classes"
+        if shapes is not None and shapes[1] != (size.num_classes,):
+            what = f"{taken} images"
+        at = f"{words.scale(size.scale)}; {what}"
         streams.line(f"  at        {at}")
         streams.line(f"  params    {size.params:,}")
         streams.line(f"  macs      {size.macs:,} multiply-adds an image")

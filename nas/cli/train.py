@@ -253,12 +253,15 @@ def read_recipe(text: str | None) -> dict[str, Any]:
         ConfigError: There is neither.
     """
     from nas.core.config import read_yaml
+    from nas.training.gan.recipe import GAN_RECIPES
     from nas.training.recipe import RECIPES
 
     if text is None:
         return {}
     if text in RECIPES:
         return RECIPES.get(text).model_dump()
+    if text in GAN_RECIPES:
+        return GAN_RECIPES.get(text).model_dump(mode="json")
     path = Path(text)
     if not path.exists() and not path.suffix:
         RECIPES.summary(text)  # raises, with close matches

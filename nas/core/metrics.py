@@ -11,6 +11,8 @@ METRICS: Final[Mapping[str, str]] = {
     "loss": "validation cross-entropy, nats",
     "params": "trainable parameters, auxiliary heads excluded",
     "macs": "multiply-accumulates of one forward pass of one sample",
+    "discriminator_params": "trainable parameters of a GAN's discriminator",
+    "discriminator_macs": "multiply-accumulates of its forward pass of one image",
     "latency_ms": "milliseconds a forward pass",
     "memory_mb": "peak megabytes",
     "energy_j": "joules",
@@ -33,7 +35,9 @@ SHARES: Final = frozenset(
 )
 """Fractions from 0 to 1, which people read in percent."""
 
-COUNTS: Final = frozenset({"params", "macs", "gradient_evaluations"})
+COUNTS: Final = frozenset(
+    {"params", "macs", "discriminator_params", "discriminator_macs", "gradient_evaluations"}
+)
 """Whole numbers that grow large."""
 
 SHOWN: Final = ("error", "test_error", "loss", "params", "macs", "latency_ms")

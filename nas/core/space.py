@@ -98,6 +98,21 @@ class Space(ABC):
         """
         return (3, 32, 32), 10
 
+    def shapes(
+        self, input_shape: tuple[int, int, int], num_classes: int, **scale: Any
+    ) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+        """Shape of one input of its networks and of what they make of it.
+
+        The default: the image, and logits of the classes; None where the space names an evaluator
+        that classifies no images, and only that evaluator knows.
+
+        Args:
+            input_shape: Channels, height and width of one image of the data.
+            num_classes: Of the data.
+            **scale: Macro settings, keys of `scale`.
+        """
+        return (input_shape, (num_classes,)) if self.evaluator == "train" else None
+
     def sample(self, rng: np.random.Generator) -> Architecture:
         """A random member: every active choice uniform over its values, refused ones redrawn."""
         return self._member(self._allowed(lambda: self.tree.sample(rng)))

@@ -106,6 +106,8 @@ def export_best(run: Run, best: Entry) -> tuple[list[dict[str, Any]], list[str]]
     if request.weights is not None:
         if not (folder / WEIGHTS).exists():
             write_bytes(folder / WEIGHTS, request.weights.read_bytes())
+        for path in request.weights.parent.glob("*.png"):  # what its training drew beside them
+            write_bytes(folder / path.name, path.read_bytes())
         for path in request.weights.parent.glob(f"{PRUNED}*"):
             place = smaller_weights(run.folder, float(path.stem.removeprefix(PRUNED)))
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -130,8 +132,13 @@ def best_request(run: Run, best: Entry) -> ExportRequest:
     inputs = inputs_of(config)
     if inputs is None:
         return request
-    shape, classes, examples = inputs.shape, inputs.classes, inputs.examples
-    return replace(request, input_shape=shape, num_classes=classes, images=examples)
+    return replace(
+        request,
+        input_shape=inputs.shape,
+        num_classes=inputs.classes,
+        images=inputs.examples,
+        part=inputs.part,
+    )
 
 
 def weights_of(run: Run, candidate: str) -> Path | None:

@@ -220,7 +220,7 @@ def _check_reported(config: RunConfig) -> None:
     if colon and name not in EVALUATORS:  # "module:function": reports whatever it likes
         _check_importable(config.evaluator)
         return
-    account = account_of(name)
+    account = account_of(config.evaluator)
     if account.tested in [objective.metric for objective in parse_objectives(config.objectives)]:
         raise ConfigError(
             f"objective {account.tested!r} would tune on the test split", f"use {account.goal}"

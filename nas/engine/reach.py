@@ -48,11 +48,19 @@ def check_reachable(config: RunConfig, space: Space) -> None:
     if inputs is None:
         return
     shape, classes, network = inputs.shape, inputs.classes, config.network
+    part, costs = inputs.part, getattr(space, "costs", None)
+    if part and (
+        costs is None or part not in costs(space.sample(np.random.default_rng(0)), shape, **network)
+    ):
+        return  # figures are of a part that the space does not count, or does not choose
     for objective in limited:
         metric = objective.metric
 
         def count(architecture: Architecture, metric: str = metric) -> float:
-            cost = space.cost(architecture, shape, classes, **network)
+            if part and costs is not None:
+                cost = costs(architecture, shape, **network)[part]
+            else:
+                cost = space.cost(architecture, shape, classes, **network)
             return float(getattr(cost, metric))
 
         best, exact = best_reachable(space, objective, count)

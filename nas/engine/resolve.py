@@ -164,8 +164,8 @@ def default_strategy(space: Space, evaluator: str = "train") -> str:
 
 
 def has_supernet(space: Space) -> bool:
-    """Whether the space overrides `supernet`."""
-    return type(space).supernet is not Space.supernet
+    """Whether the space overrides `supernet`, and it classifies, as session "supernet" asks."""
+    return type(space).supernet is not Space.supernet and space.evaluator == "train"
 
 
 def load_plugins(files: Iterable[Any]) -> list[str]:

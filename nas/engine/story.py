@@ -132,7 +132,7 @@ def answered(value: Any, names: Mapping[str, Any]) -> Iterator[Told]:
 def progress(event: Progress) -> Told:
     """What a worker says of a training under way."""
     told = event.to_dict()
-    told["candidate"] = told.get("id") if told.get("kind") == "evaluate" else None
+    told.setdefault("candidate", None)
     return told
 
 

@@ -47,11 +47,18 @@ may have
 - the static method `shares(config, candidate, epochs)`, which gives the shares of channels that a
   training removes with the epochs after which each is had, and raises a `ConfigError` if it cannot;
   without it, it removes none;
+- the static method `account(argument) -> Account`, what it declares where its name is followed by
+  a colon and an argument; without it, this is the same for every argument;
 - the static method `inputs(config) -> Inputs`, what networks are made for; without it none of the
   forms that compute can be exported."""
 
 EVALUATORS.add(
     "train", "nas.evaluators.train:TrainEvaluator", "train the candidate on the run's data"
+)
+EVALUATORS.add(
+    "gan",
+    "nas.evaluators.gan:GanEvaluator",
+    "train a generator and a discriminator; gan:EXTRACTOR names what judges (module:function)",
 )
 EVALUATORS.add(
     "table", "nas.evaluators.table:TableEvaluator", "look figures up in a benchmark: table:FOLDER"
@@ -77,10 +84,14 @@ def account_of(evaluator: str) -> Account:
     Raises:
         PluginError: There is none of that name.
     """
-    name, colon, _ = evaluator.partition(":")
+    name, colon, argument = evaluator.partition(":")
     if colon and name not in EVALUATORS:  # "module:function" says nothing
         return Account()
-    return Account.of(name, EVALUATORS.get(name))
+    member = EVALUATORS.get(name)
+    if argument and hasattr(member, "account"):
+        told: Account = member.account(argument)
+        return told
+    return Account.of(name, member)
 
 
 def inputs_of(config: RunConfig) -> Inputs | None:

@@ -73,9 +73,13 @@ class Inputs:
     Attributes:
         shape: Of one input; channels, height and width of an image.
         classes: Length of a classifier's logits.
-        examples: A batch `(B, *shape)`, or None.
+        examples: A batch of what networks take, `(B, *shape)` unless it is only a part of them that
+            is exported; or None.
+        part: Attribute of a network that is the part to export, which the weights are of; empty for
+            the whole.
     """
 
     shape: tuple[int, ...]
     classes: int
     examples: Tensor | None = None
+    part: str = ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -17,6 +16,7 @@ from nas.core.objective import parse_objectives
 from nas.core.protocols import Context, Reply
 from nas.core.work import Evaluate, Spent
 from nas.evaluators import WEIGHTS, Inputs, weights_of_share
+from nas.evaluators.states import forget_states, state_file
 from nas.layers import exchange
 from nas.layers.adapt import adaptations
 from nas.layers.auxiliary import AUXILIARY
@@ -39,8 +39,6 @@ from nas.training.pruning import parts
 from nas.training.randomness import generator, seeded
 from predictors.proxies import list_proxies, measure
 from search_spaces import get_space
-
-_STATE: Final = "state-"
 
 ALWAYS: Final = ("params", "macs")
 """Measures that every network has; others where an objective names them."""
@@ -78,27 +76,6 @@ def _fitted(*arguments: Any, **options: Any) -> TrainingResult:
         return fit(*arguments, **options)
     except UnsupportedError as error:
         raise CandidateError(error.message, error.hint) from None
-
-
-def _state_file(
-    folder: Path | None, epochs: float | None, *, must_exist: bool = False
-) -> Path | None:
-    """Where the state after so many epochs lies, from which a longer training goes on."""
-    if folder is None or epochs is None:
-        return None
-    path = folder / f"{_STATE}{max(1, round(epochs))}.pt"
-    return path if path.exists() or not must_exist else None
-
-
-def _forget_states(folder: Path | None, below: float) -> None:
-    """Remove the states of shorter trainings than `below` epochs.
-
-    The one that was just continued stays: the outcome is not stored yet, and a run killed before
-    it is would have to train it anew.
-    """
-    for path in folder.glob(f"{_STATE}*.pt") if folder is not None else ():
-        if int(path.stem.removeprefix(_STATE)) < round(below):
-            path.unlink(missing_ok=True)
 
 
 class TrainEvaluator:
@@ -216,11 +193,11 @@ class TrainEvaluator:
             epochs=epochs,
             seed=seed,
             split=work.split,
-            resume_from=_state_file(context.scratch, work.since, must_exist=True),
+            resume_from=state_file(context.scratch, work.since, must_exist=True),
             options=FitOptions(
                 identity=candidate.id,
                 horizon=horizon,
-                keep_state=_state_file(context.scratch, work.budget) if horizon else None,
+                keep_state=state_file(context.scratch, work.budget) if horizon else None,
                 macs=counted["macs"],
                 labels=labels,
             ),
@@ -228,7 +205,7 @@ class TrainEvaluator:
         if helped:  # by a head that was for training only: nobody builds or loads it again
             setattr(network, AUXILIARY, None)
         if work.since is not None:
-            _forget_states(context.scratch, below=work.since)
+            forget_states(context.scratch, below=work.since)
         if adaptations(network):
             counted = {name: MEASURES.get(name)(subject) for name in ALWAYS}
         if work.split == "test" and context.scratch is not None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from nas.core.architecture import Architecture
-from nas.core.errors import DataError, ExportError
+from nas.core.errors import DataError, ExportError, PluginError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -35,6 +36,8 @@ class ExportRequest:
         weights: A safetensors file to load into the network that is built; None leaves a
             network that is built at its random initialisation.
         images: Real inputs `(batch, *input_shape)` to compare on; None takes random ones.
+        part: Attribute of the network that is exported in its place, and that the weights are of;
+            empty for the network itself.
         tolerance: Largest absolute difference of a logit that still counts as equal.
     """
 
@@ -46,6 +49,7 @@ class ExportRequest:
     network: nn.Module | None = None
     weights: Path | None = None
     images: Tensor | None = None
+    part: str = ""
     tolerance: float = TOLERANCE
 
 
@@ -100,19 +104,36 @@ def network_of(request: ExportRequest) -> nn.Module:
         shape: Any = request.input_shape  # whatever the space's networks take
         classes = request.num_classes
         network = space.network(request.architecture, shape, classes, **request.scale)
+        if request.part:
+            network = getattr(network, request.part)
         if request.weights is not None:
             load_weights(network, request.weights)
     return network.to("cpu").float().eval()
 
 
 def inputs_of(request: ExportRequest) -> Tensor:
-    """Images to compare on: those of the request, else `BATCH` random ones, always the same."""
+    """Inputs to compare on: those of the request, else `BATCH` random ones, always the same."""
     import torch
 
     if request.images is not None:
         return request.images.detach().to("cpu", torch.float32)
     generator = torch.Generator().manual_seed(0)
-    return torch.randn((BATCH, *request.input_shape), generator=generator)
+    return torch.randn((BATCH, *shapes_of(request)[0]), generator=generator)
+
+
+def shapes_of(request: ExportRequest) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Shape of one input of the network and of what it makes of it.
+
+    Where the space does not say, they are the request's own shape and the logits.
+    """
+    from search_spaces import get_space
+
+    shape: Any = request.input_shape
+    found = None
+    with suppress(PluginError):  # the network is given, and its space is known to nobody else
+        space = get_space(request.architecture.space)
+        found = space.shapes(shape, request.num_classes, **request.scale)
+    return found or (request.input_shape, (request.num_classes,))
 
 
 def compare(form: str, tolerance: float, expected: Tensor, got: Tensor) -> float:

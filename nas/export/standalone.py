@@ -32,6 +32,7 @@ from nas.export.request import (
     compare,
     inputs_of,
     network_of,
+    shapes_of,
 )
 from nas.export.source import source_of
 from nas.layers.adapt import ADAPTATIONS, adaptations
@@ -82,14 +83,16 @@ def module_text(network: nn.Module, request: ExportRequest, weights: Path | None
     environment.keep_trailing_newline = True
     folder = importlib.resources.files("nas.export").joinpath("templates")
     template = environment.from_string(folder.joinpath("model.py.j2").read_text(encoding="utf-8"))
+    taken, given = shapes_of(request)
     return template.render(
         space=request.architecture.space,
         id=request.architecture.id,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         weights=None if weights is None else weights.name,
         stem=request.out.stem,
-        input_shape=request.input_shape,
-        num_classes=request.num_classes,
+        taken=taken,
+        given=given,
+        classifies=given == (request.num_classes,),
         version=_version(),
         plain_imports=_merged(source.imports - torch_imports),
         torch_imports=_merged(torch_imports),

@@ -37,28 +37,28 @@ def count_parameters(network: nn.Module, exclude_auxiliary: bool = True) -> int:
     )
 
 
-def count_macs(network: nn.Module, input_shape: tuple[int, int, int]) -> int:
+def count_macs(network: nn.Module, input_shape: tuple[int, ...]) -> int:
     """Count the multiply-accumulates of convolutions and linear layers for one image.
 
     Biases, normalisation, pooling and activations are not counted. Nothing is computed: the
     network runs in eval mode on tensors without storage.
 
     Args:
-        network: Any module on any device that takes ``(B, C, H, W)``; it is left as it was.
-        input_shape: Channels, height, width.
+        network: Any module on any device that takes ``(B, *input_shape)``; it is left as it was.
+        input_shape: Of one input; channels, height and width of an image.
     """
     return count_macs_of_parts(network, input_shape, {})[0]
 
 
 @torch.no_grad()
 def count_macs_of_parts(
-    network: nn.Module, input_shape: tuple[int, int, int], parts: Mapping[str, nn.Module]
+    network: nn.Module, input_shape: tuple[int, ...], parts: Mapping[str, nn.Module]
 ) -> tuple[int, dict[str, int]]:
     """As `count_macs`, and how many of them happen inside each of some modules of the network.
 
     Args:
         network: Any module.
-        input_shape: Channels, height, width.
+        input_shape: Of one input; channels, height and width of an image.
         parts: Modules of it by name, none inside another.
 
     Returns:

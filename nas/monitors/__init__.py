@@ -33,6 +33,9 @@ here (a key in brackets may be absent):
     between.
 `cells`
     `{"event": "cells", "step": number, "architecture": Architecture.to_dict(), ["label": str]}`
+`samples` (live, may be lost)
+    `{"event": "samples", "step": number, "png": str, ["phase": str], ["candidate": id, "budget",
+    "seed", "split"]}`; what a generator makes after so many epochs: a PNG in base64.
 `outcome`
     `{"event": "outcome", "candidate": Candidate.to_dict(), "id": str, "status": "ok" | "failed",
     "figures": {name: number}, ["curve": {name: [number per epoch]}], ["budget": number | None],

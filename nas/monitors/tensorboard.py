@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ class TensorBoardMonitor:
     `alphas/entropy_GROUP`, `alphas/skips_GROUP`, `collapse/NAME` (skips, entropy, eigenvalue,
     alarm), `decisions/EDGE` (text and bars), `cells/LABEL`, `front`,
     `front/hypervolume`, `search/best_METRIC`. Tags of a candidate:
-    `curve/NAME` and its hparams.
+    `curve/NAME`, its hparams, and `samples` of a generator over time.
 
     Args:
         folder: The run's `tb` folder.
@@ -59,6 +60,7 @@ class TensorBoardMonitor:
             "collapse": self._collapse,
             "decision": self._decision,
             "cells": self._cells,
+            "samples": self._samples,
             "outcome": self._outcome,
             "front": self._front,
         }.get(event.get("event", ""))
@@ -81,12 +83,20 @@ class TensorBoardMonitor:
                 parts.append("\n".join([f"| {name} | |", "|---|---|", *rows]))
         self._main.text("run", "\n\n".join(parts), 0)
 
+    def _live_run(self, event: Event) -> RunWriter:
+        """Of the candidate that a live event is about, or the run's own."""
+        if event.get("candidate") is None:
+            return self._main
+        name = _run_name(str(event["candidate"]), event)
+        self._live.add(name)
+        return self._run(name)
+
+    def _samples(self, event: Event) -> None:
+        png = base64.b64decode(event["png"])
+        self._live_run(event).image("samples", png, _step(event))
+
     def _progress(self, event: Event) -> None:
-        writer = self._main
-        if event.get("candidate") is not None:
-            name = _run_name(str(event["candidate"]), event)
-            writer = self._run(name)
-            self._live.add(name)
+        writer = self._live_run(event)
         for name, value in _numbers(event["scalars"]):
             writer.scalar(f"{event.get('phase', 'run')}/{name}", value, _step(event))
 

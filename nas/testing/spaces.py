@@ -19,11 +19,14 @@ __all__ = ["check_space", "checks"]
 ENUMERABLE: Final = 20_000
 """Spaces with at most so many members are counted by enumeration."""
 
-SMALL: Final = {"channels": 8, "layers": 3}
+SMALL: Final = {
+    "channels": 8,
+    "layers": 3,
+    "generator_channels": 8,
+    "discriminator_channels": 8,
+    "latent": 24,
+}
 """Scale of the networks that are built, for spaces that have these settings."""
-
-IMAGES: Final = "train"
-"""The evaluator of spaces whose networks classify images."""
 
 
 def check_space(space: Space, samples: int = 20) -> None:
@@ -162,30 +165,35 @@ def _networks(space: Space, samples: int) -> str:
     for _ in range(min(samples, 3)):
         architecture = space.sample(rng)
         network = space.network(architecture, shape, classes, **scale)
-        if space.evaluator != IMAGES:
-            continue  # it takes and gives something else than a classifier of images
-        params, macs = count_parameters(network), count_macs(network, shape)
+        if (shapes := space.shapes(shape, classes, **scale)) is None:
+            continue  # what it takes and gives only its evaluator knows
+        taken, given = shapes
+        params, macs = count_parameters(network), count_macs(network, taken)
         if isinstance(space, Costed):
             cost = space.cost(architecture, shape, classes, **scale)
             if (cost.params, cost.macs) != (params, macs):
                 return f"{architecture.id}: says {cost}, has {params} params and {macs} macs"
         with torch.no_grad():
-            logits = network.eval()(torch.zeros(2, *shape))
-        if tuple(logits.shape) != (2, classes):
-            return f"{architecture.id}: logits are {tuple(logits.shape)}, expected (2, {classes})"
+            outputs = network.eval()(torch.zeros(2, *taken))
+        if tuple(outputs.shape) != (2, *given):
+            return f"{architecture.id}: outputs are {tuple(outputs.shape)}, expected {(2, *given)}"
     return ""
 
 
 def _supernet(space: Space, samples: int) -> str:
     import torch
 
+    shape, classes, scale = (3, 32, 32), 10, _small(space)
     try:
-        supernet = space.supernet((3, 32, 32), 10, **_small(space))
+        supernet = space.supernet(shape, classes, **scale)
     except UnsupportedError:
         return ""
+    if (shapes := space.shapes(shape, classes, **scale)) is None:
+        return ""
+    taken, given = shapes
     with torch.no_grad():
-        logits = supernet(torch.randn(2, 3, 32, 32))
-    return "" if tuple(logits.shape) == (2, 10) else f"logits are {tuple(logits.shape)}"
+        outputs = supernet(torch.randn(2, *taken))
+    return "" if tuple(outputs.shape) == (2, *given) else f"outputs are {tuple(outputs.shape)}"
 
 
 def _small(space: Space) -> dict[str, int]:

@@ -70,6 +70,12 @@ class RecipeSpace(Space):
         """As of the space of networks."""
         return self.base.default_input(self.architecture_of(architecture))
 
+    def shapes(
+        self, input_shape: tuple[int, int, int], num_classes: int, **scale: Any
+    ) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+        """As of the space of networks."""
+        return self.base.shapes(input_shape, num_classes, **scale)
+
     def refusal(self, choices: Mapping[str, Any]) -> str:
         """What the space of networks says of its part."""
         return "" if self.held else self.base.refusal(self._own(choices))

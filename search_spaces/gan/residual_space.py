@@ -1,0 +1,122 @@
+"""GANs made by hand, to be trained beside those that were found: pairs of known blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+import networkx as nx
+
+from nas.core.architecture import Architecture
+from nas.core.choices import Categorical
+from nas.core.space import Space
+from nas.core.tree import ChoiceTree
+from search_spaces.gan.scale import check_images
+from search_spaces.scale import InputShape, read_scale
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["ResidualGanSpace", "gan_residual"]
+
+_BLOCKS: Final = ("sngan", "r3gan")
+_PARTS: Final = ("generator", "discriminator")
+_LENGTH: Final = {
+    ("generator", "sngan"): 3,
+    ("discriminator", "sngan"): 4,
+    ("generator", "r3gan"): 4,
+    ("discriminator", "r3gan"): 4,
+}
+"""Blocks of a network."""
+
+
+class ResidualGanSpace(Space):
+    """Residual blocks of SNGAN (Miyato et al., ICLR 2018) or of R3GAN (Huang et al., NeurIPS 2024).
+
+    Both are published for other sizes, too; here a generator doubles the size three times, so that
+    images are those of ``gan``. ``SNGAN`` is the published network; ``R3GAN_tiny`` has the
+    published block, one at each of four sizes, at constant width.
+    """
+
+    evaluator = "gan"
+
+    def __init__(self) -> None:
+        choices = (Categorical(part, _BLOCKS) for part in _PARTS)
+        super().__init__("gan-residual", ChoiceTree(tuple(choices)))
+
+    @property
+    def scale(self) -> Mapping[str, Any]:
+        """Defaults of ``network``: SNGAN's; `spectral_norm` is of its discriminator only."""
+        return {
+            "generator_channels": 256,
+            "latent": 128,
+            "discriminator_channels": 128,
+            "spectral_norm": True,
+        }
+
+    @cached_property
+    def members(self) -> Mapping[str, Architecture]:
+        """Pairs of one kind of blocks."""
+        names = {"SNGAN": "sngan", "R3GAN_tiny": "r3gan"}
+        return {
+            name: self.architecture(dict.fromkeys(_PARTS, blocks)) for name, blocks in names.items()
+        }
+
+    def shapes(
+        self, input_shape: InputShape, num_classes: int, **scale: Any
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Latent vector and image.
+
+        Raises:
+            SpaceError: A setting is unknown or out of range.
+        """
+        return (read_scale(self.scale, scale, {})["latent"],), tuple(input_shape)
+
+    def graph(self, architecture: Architecture) -> nx.DiGraph:
+        """Return one part for each network, a chain of its blocks."""
+        graph = nx.DiGraph(titles={part: part.capitalize() for part in _PARTS})
+        for part in _PARTS:
+            blocks = self._mine(architecture)[part]
+            for place in range(_LENGTH[part, blocks] + 1):
+                graph.add_node(f"{part}/{place}", op="sum" if place else "input", cell=part)
+                if place:
+                    nodes = f"{part}/{place - 1}", f"{part}/{place}"
+                    graph.add_edge(*nodes, op=f"{blocks}_block", cell=part)
+        return graph
+
+    def network(
+        self,
+        architecture: Architecture,
+        input_shape: InputShape = (3, 32, 32),
+        num_classes: int = 10,
+        **scale: Any,
+    ) -> nn.Module:
+        """Build a pair (`search_spaces.gan.pair.Pair`).
+
+        Args:
+            architecture: A member.
+            input_shape: Channels, height, width of an image, as of ``gan``.
+            num_classes: Not used; the networks know no classes.
+            **scale: Settings of `scale`.
+
+        Raises:
+            SpaceError: An argument is unknown or out of range.
+        """
+        from search_spaces.gan.residual import ResidualPair
+
+        full = read_scale(self.scale, scale, {})
+        check_images(input_shape)
+        choices = self._mine(architecture)
+        return ResidualPair(
+            (str(choices["generator"]), str(choices["discriminator"])),
+            input_shape,
+            channels=(full["generator_channels"], full["discriminator_channels"]),
+            latent=full["latent"],
+            spectral_norm=full["spectral_norm"],
+        )
+
+
+def gan_residual() -> ResidualGanSpace:
+    """Make the space."""
+    return ResidualGanSpace()
