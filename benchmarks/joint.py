@@ -79,9 +79,17 @@ def search(args: argparse.Namespace, arm: str, seed: int) -> Run:
     return nas.search(space=space, strategy=strategy, seed=seed, settings=settings, **asked)
 
 
-def full(run: Run, epochs: int) -> list[Entry]:
-    """What was trained in full in the search."""
-    return [e for e in run.history if e.phase == "search" and e.ok and e.budget == epochs]
+def full(run: Run, epochs: int, budget: float) -> list[Entry]:
+    """What was trained in full in the search before its epochs were spent, in order."""
+    entries: list[Entry] = []
+    spent = 0.0
+    for entry in sorted((e for e in run.history if e.phase == "search"), key=lambda e: e.ordinal):
+        spent += entry.spent.epochs
+        if spent > budget:  # a batch is begun before it is known what it costs
+            break
+        if entry.ok and entry.budget == epochs:
+            entries.append(entry)
+    return entries
 
 
 def volume(entries: Sequence[Entry], largest: float) -> float:
@@ -93,7 +101,7 @@ def volume(entries: Sequence[Entry], largest: float) -> float:
 def measure(args: argparse.Namespace, arm: str, seed: int, largest: float) -> dict[str, object]:
     began = time.process_time()
     run = search(args, arm, seed)
-    entries = full(run, args.epochs)
+    entries = full(run, args.epochs, args.epochs * args.trainings)
     best = min(entries, key=lambda e: (e.figures["error"], e.figures["macs"]))
     candidate: Candidate = best.candidate
     tested = []
@@ -115,7 +123,7 @@ def measure(args: argparse.Namespace, arm: str, seed: int, largest: float) -> di
         "test_error": float(np.mean(tested)),
         "error": best.figures["error"],
         "hypervolume": volume(entries, largest),
-        "epochs": sum(e.spent.epochs for e in run.history if e.phase == "search"),
+        "epochs": sum(e.spent.epochs for e in entries),
         "seconds": time.process_time() - began,
     }
 

@@ -42,7 +42,10 @@ def problem_of(config: RunConfig, function: EvaluatorTarget | None = None) -> Pr
         return problem
     table = looking_up(config.evaluator)
     if table is None:
-        return replace(problem, counted=Counting(config))
+        usual: Mapping[str, Any] = {}
+        if _own_recipe(config.evaluator) is None:
+            usual = TrainingRecipe.from_settings(config.recipe).model_dump(mode="json")
+        return replace(problem, counted=Counting(config), usual=usual)
     view = table.view(config)
     return replace(problem, space=view.pool or space, free=view.free)
 

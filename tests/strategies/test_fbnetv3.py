@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,9 +23,11 @@ from nas.strategies.fbnetv3.strategy import FbnetV3
 from nas.testing.mobile import MobileTask
 from nas.testing.replay import Trial, check_replay
 from nas.testing.toys import ToySpace, toy_evaluator, toy_figures, toy_problem
+from nas.training.recipe import TrainingRecipe
 from predictors import Labels, get_predictor
 from predictors.labels import Prediction
 from search_spaces import get_space
+from search_spaces.recipes.joint import RecipeSpace
 
 from .driving import Ledger, drive
 
@@ -814,3 +817,28 @@ def test_a_spent_budget_leaves_the_best_of_what_was_trained(tmp_path: Any) -> No
             if o.ok and beyond(parse_bands(target), counted_toys(o.candidate)) == 0
         ]
         assert candidate == min(inside, key=lambda o: o.figures["error"]).candidate
+
+
+@pytest.mark.parametrize(("familiar", "usual"), [(True, 4), (False, 0)])
+def test_a_joint_search_begins_at_the_usual_recipe_too(familiar: bool, usual: int) -> None:
+    space = get_space("nasbench201+recipe")
+    assert isinstance(space, RecipeSpace)
+    settings = TrainingRecipe.from_settings({"learning_rate": 0.07}).model_dump(mode="json")
+    problem = Problem(space, parse_objectives(["error:min"]), usual=settings)
+    own = {
+        "first": 8,
+        "rounds": 1,
+        "verify": 0,
+        "pool": 40,
+        "familiar": familiar,
+        "predictor": "forest",
+    }
+    generator = FbnetV3(own).run(problem, np.random.default_rng(0))
+    works = next(generator).works
+    assert len({work.candidate.id for work in works}) == len(works) == 8
+    rates = [w.candidate.recipe.settings["learning_rate"] for w in works]  # type: ignore[union-attr]
+    assert rates.count(0.07) == usual
+    alone = replace(problem, space=space.recipes_of(works[0].candidate.architecture))
+    works = next(FbnetV3(own).run(alone, np.random.default_rng(0))).works
+    rates = [w.candidate.recipe.settings["learning_rate"] for w in works]  # type: ignore[union-attr]
+    assert (len(works), rates.count(0.07)) == (8, min(usual, 1))  # the same recipe only once

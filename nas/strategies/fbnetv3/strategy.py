@@ -13,6 +13,7 @@ ours. The default differs in what follows from measurements (`benchmarks/nars.py
 - a stack of predictors that suits few readings, to which free statistics are inputs;
 - batches by what can be hoped of predictions beside what is known exactly, spread over the front
   of all objectives by hypervolume, from the pool and from a genetic search around the front;
+- where recipes are searched, it begins at the one that is usual otherwise as well;
 - where short trainings order well enough, many are trained shortly and the best of them go on;
 - without `targets`, limits are laid over the range of the first objective that is known exactly.
 
@@ -59,6 +60,7 @@ PUBLISHED: Mapping[str, Any] = {
     "acquisition": "greedy",
     "predictor": "nars",
     "verify": 1,
+    "familiar": False,
 }
 OURS: Mapping[str, Any] = {
     "pool": 4000,
@@ -66,6 +68,7 @@ OURS: Mapping[str, Any] = {
     "acquisition": "lcb",
     "predictor": "stacked",
     "verify": 2,
+    "familiar": True,
     "front": 3,
 }
 ALONE: Mapping[str, Any] = {
@@ -106,6 +109,8 @@ class FbnetV3Settings(Settings):
         predictor: A regressing predictor; by default `stacked`, published `nars`.
         predictor_settings: Its settings.
         verify: How many found for each target are trained in full; by default 2, published 1.
+        familiar: Whether every second training of the first batch is by the recipe that is usual
+            otherwise, where recipes are searched; by default so, published not.
         search: The genetic search.
     """
 
@@ -127,6 +132,7 @@ class FbnetV3Settings(Settings):
     predictor: str | None = None
     predictor_settings: Json | None = None
     verify: int | None = Field(None, ge=0, le=1000)
+    familiar: bool | None = None
     search: GeneticSettings = GeneticSettings()
 
     @model_validator(mode="after")
