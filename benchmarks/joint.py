@@ -35,6 +35,7 @@ from nas.engine.credit import typical
 from nas.engine.fitting import problem_of
 from nas.engine.records import Entry
 from nas.measure.comparison import paired
+from nas.strategies import STRATEGIES
 from search_spaces import get_space
 
 FIELDS = ("data", "seed", "arm", "test_error", "error", "hypervolume", "epochs", "seconds")
@@ -74,7 +75,7 @@ def search(args: argparse.Namespace, arm: str, seed: int) -> Run:
     }
     if arm == "recipes":
         config = nas.api.resolve({**asked, "space": joint, "strategy": strategy, "seed": seed})
-        network = typical(problem_of(config), seed)
+        network = typical(problem_of(config), STRATEGIES.get("random")(), seed)
         space = f"{args.space}:{get_space(args.space).format(network)}+recipe"
     return nas.search(space=space, strategy=strategy, seed=seed, settings=settings, **asked)
 

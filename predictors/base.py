@@ -92,6 +92,7 @@ class Predictor(ABC):
         self.seed = seed
         self._inputs = Inputs(encoder(space, self.settings.encoding))
         self._informed: bool | None = None
+        self._alike = 0.0
 
     def fit(
         self,
@@ -102,7 +103,7 @@ class Predictor(ABC):
         """Learn; what was learnt before is forgotten.
 
         Readings that are not finite are left out. If the rest holds no two different ones,
-        everything will be predicted alike.
+        everything will be predicted alike, by a regressor as they were read.
 
         Args:
             architectures: n architectures.
@@ -121,6 +122,9 @@ class Predictor(ABC):
         table = _table(extra, len(architectures))
         vectors = self._inputs.learn(members, table[known])
         self._informed = len(np.unique(told.ranks())) > 1
+        # A score that only ranks has no unit that readings could be told in.
+        alike = told.values[told.levels == told.levels.max(initial=0)]
+        self._alike = float(alike.mean()) if alike.size and not self.ranks else 0.0
         if self._informed:
             self._learn(Batch(members, vectors, table[known]), told)
         return self
@@ -145,7 +149,8 @@ class Predictor(ABC):
             raise ValueError("a predictor was asked before it was told anything; call fit")
         table = _table(extra, len(architectures))
         if not self._informed or not len(architectures):
-            return Prediction(np.zeros(len(architectures)), np.zeros(len(architectures)))
+            same = np.full(len(architectures), self._alike)
+            return Prediction(same, np.zeros(len(architectures)))
         vectors = self._inputs(architectures, table)
         return self._expect(Batch(architectures, vectors, table))
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from nas.core.architecture import Architecture, Candidate, Recipe
 from nas.core.config import FinalSettings, RunConfig
+from nas.core.errors import NasError
 from nas.core.problem import Problem
 from nas.core.work import Evaluate, Next, Request, Start, Work
 from nas.engine.baseline import MUCH_LESS, chosen
@@ -100,19 +101,19 @@ def credit_stages(
         return Budget(epochs=before[search].spent.epochs)
 
     def architectures(problem: Problem, rng: np.random.Generator, before: Any) -> Conversation:
-        return _tagged(strategy.unending.run(_architectures(problem), rng), ARCHITECTURES)
+        return _arm(strategy.unending, _architectures(problem), rng, ARCHITECTURES)
 
     def recipes(problem: Problem, rng: np.random.Generator, before: Any) -> Conversation:
-        return _tagged(
-            strategy.unending.run(_recipes(problem, typical(problem, seed)), rng), RECIPES
-        )
+        part = _recipes(problem, typical(problem, strategy, seed))
+        # The network is given: limits of what it is like leave nothing to be chosen.
+        return _arm(strategy.unending.unlimited, part, rng, RECIPES)
 
     def trainings(
         problem: Problem, rng: np.random.Generator, before: Mapping[str, PhaseResult]
     ) -> Generator[Request, Any, None]:
-        count = len(picks(problem, before[search]))
-        alone = _architectures(problem), _recipes(problem, typical(problem, seed))
-        arms = {NEITHER: [Candidate(typical(problem, seed))]}
+        count, network = len(picks(problem, before[search])), typical(problem, strategy, seed)
+        alone = _architectures(problem), _recipes(problem, network)
+        arms = {NEITHER: [Candidate(network)]}
         for name, part in zip((ARCHITECTURES, RECIPES), alone, strict=True):
             arms[name] = [c.unscaled for c in picks(part, before[name])[:count]]
         if count:
@@ -125,9 +126,16 @@ def credit_stages(
     ]
 
 
-def _tagged(search: Conversation, arm: str) -> Conversation:
-    """The same search, with the arm among the tags of its evaluations."""
+def _arm(strategy: Strategy, part: Problem, rng: np.random.Generator, arm: str) -> Conversation:
+    """A search with the arm among the tags of its evaluations; nobody found if it cannot be."""
+    try:
+        return (yield from _tagged(strategy.run(part, rng), arm))
+    except NasError as error:  # what was searched and paid for is whole without this
+        part.announce("credit", {"arm": arm, "problem": str(error)})
+        return []
 
+
+def _tagged(search: Conversation, arm: str) -> Conversation:
     def mark(work: Work) -> Work:
         return replace(work, tags={**work.tags, "arm": arm}) if isinstance(work, Evaluate) else work
 
@@ -151,16 +159,17 @@ def _tagged(search: Conversation, arm: str) -> Conversation:
         raise
 
 
-def typical(problem: Problem, seed: int) -> Architecture:
-    """The network of median multiply-accumulates among some random ones of a joint space.
+def typical(problem: Problem, strategy: Strategy, seed: int) -> Architecture:
+    """The network of median multiply-accumulates among some that a strategy would search.
 
-    A random one where these are not known without training.
+    Of those within limits if any are found; a random one where sizes are not known.
     """
-    space, rng = _joint(problem).base, np.random.default_rng(derive(seed, "typical"))
-    drawn = [space.sample(rng) for _ in range(SAMPLES)]
-    sizes = [problem.known(Candidate(network)).get("macs", 0.0) for network in drawn]
-    order = [row for row in zip(sizes, [n.id for n in drawn], drawn, strict=True) if row[0]]
-    return sorted(order)[len(order) // 2][2] if order else drawn[0]
+    alone, rng = _architectures(problem), np.random.default_rng(derive(seed, "typical"))
+    drawn = strategy.sample(alone, SAMPLES, rng) or alone.sample(SAMPLES, rng)
+    sizes = [problem.known(candidate).get("macs", 0.0) for candidate in drawn]
+    order = sorted((size, c.id, c) for size, c in zip(sizes, drawn, strict=True) if size)
+    found = order[len(order) // 2][2] if order else drawn[0]
+    return found.architecture
 
 
 def _joint(problem: Problem) -> RecipeSpace:
@@ -177,7 +186,7 @@ def _recipes(problem: Problem, network: Architecture) -> Problem:
 
 
 def credit(history: Sequence[Entry], account: Account) -> Mapping[str, Any]:
-    """What a result says of it, under "credit"; nothing if nothing was trained for it.
+    """What a result says of it, under "credit"; nothing if nothing was searched for it.
 
     Trainings are paired by scale and seed; of every arm the best by what a search sees stands for
     it. The intervals are about these networks and recipes: they hold the chance of their trainings,
@@ -187,36 +196,37 @@ def credit(history: Sequence[Entry], account: Account) -> Mapping[str, Any]:
         history: All works of the run.
         account: Says by which figures candidates are chosen and compared.
     """
-    arms: dict[str, list[Entry]] = {}
-    for entry in history:
-        arm, stage = entry.tags.get("arm"), entry.tags.get("stage")
+    kept = [entry for entry in history if entry.ordinal >= 0]  # of the budget as it is now
+    if not any(entry.phase in (ARCHITECTURES, RECIPES, CREDIT) for entry in kept):
+        return {}
+    arms: dict[str, list[Entry]] = {name: [] for name in (NEITHER, *WORDS)}
+    for entry in kept:
+        arm, stage = str(entry.tags.get("arm")), entry.tags.get("stage")
         trained = stage == CREDIT or (stage == FINAL and arm == FOUND)
         if trained and entry.ok and {account.goal, account.tested} <= entry.figures.keys():
-            arms.setdefault(str(arm), []).append(entry)
+            arms.setdefault(arm, []).append(entry)
     found = {arm: chosen(entries, account) for arm, entries in arms.items()}
-    names = (NEITHER, ARCHITECTURES, RECIPES, FOUND)
-    if not found.keys() >= set(names):
-        return {}
-    pairs = sorted(set.intersection(*(set(found[name]) for name in names)))
-    if not pairs:
-        return {}
-    figures = {name: [found[name][pair] for pair in pairs] for name in names}
-    gains = {name: paired(figures[name], figures[NEITHER]) for name in names[1:]}
-    beside = {name: paired(figures[FOUND], figures[name]) for name in (ARCHITECTURES, RECIPES)}
+    there = [arm for arm, figures in found.items() if figures]
+    pairs = sorted(set.intersection(*(set(found[arm]) for arm in there))) if there else []
+    figures = {arm: [found[arm][pair] for pair in pairs] for arm in there if pairs}
+    gains = _compared(figures, [(name, NEITHER) for name in WORDS])
+    beside = _compared(figures, [(FOUND, name) for name in (ARCHITECTURES, RECIPES)])
     epochs = {
-        name: sum(e.spent.epochs for e in history if e.phase == phase)
+        name: sum(e.spent.epochs for e in kept if e.phase == phase)
         for name, phase in ((FOUND, "search"), (ARCHITECTURES,) * 2, (RECIPES,) * 2)
     }
     said = [
-        sentence(gains[name], WORDS[name], "what nobody searched", account.tested)
-        for name in names[1:]
+        sentence(result, WORDS[name], "what nobody searched", account.tested)
+        for (name, _), result in gains.items()
     ]
     said += [
-        sentence(beside[name], WORDS[FOUND], WORDS[name], account.tested)
-        for name in (ARCHITECTURES, RECIPES)
+        sentence(result, WORDS[FOUND], WORDS[name], account.tested)
+        for (_, name), result in beside.items()
     ]
     for name in (ARCHITECTURES, RECIPES):
-        if epochs[name] < MUCH_LESS * epochs[FOUND]:
+        if not arms[name] and any(entry.phase == CREDIT for entry in kept):
+            said.append(f"The search of {WORDS[name]} found nothing that could be trained.")
+        elif arms[name] and epochs[name] < MUCH_LESS * epochs[FOUND]:
             share = 100 * epochs[name] / epochs[FOUND]
             said.append(f"The search of {WORDS[name]} ended after {share:.0f}% of the epochs.")
     return {
@@ -224,10 +234,21 @@ def credit(history: Sequence[Entry], account: Account) -> Mapping[str, Any]:
             "metric": account.tested,
             "sentences": said,
             "arms": figures,
-            "gains": {name: _numbers(result) for name, result in gains.items()},
-            "joint_against": {name: _numbers(result) for name, result in beside.items()},
+            "gains": {name: _numbers(result) for (name, _), result in gains.items()},
+            "joint_against": {name: _numbers(result) for (_, name), result in beside.items()},
             "epochs": epochs,
         }
+    }
+
+
+def _compared(
+    figures: Mapping[str, Sequence[float]], pairs: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], Comparison]:
+    """Those of the pairs of arms that both have figures."""
+    return {
+        (first, second): paired(figures[first], figures[second])
+        for first, second in pairs
+        if first in figures and second in figures
     }
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from nas.core.architecture import Candidate
 from nas.core.config import RunConfig
 from nas.core.errors import NasError, StoreError
 from nas.core.front import Front
@@ -215,7 +216,10 @@ class Run:
                 results: dict[str, PhaseResult] = {}
                 for stage in plan.stages:
                     phase = Phase(stage, crew, self._store, bus)
-                    results[stage.name] = phase.run(plan.problem, self.config.seed, results)
+                    result = phase.run(plan.problem, self.config.seed, results)
+                    results[stage.name] = result
+                    if not stage.aside and result.found is not None:
+                        self._keep(result.found)  # what follows may be stopped, or looked at
                 finished = True
                 return results
             finally:
@@ -237,19 +241,21 @@ class Run:
         for phase in (result for name, result in phases.items() if name not in aside):
             extra.update(phase.extra)
             reason = phase.reason
-            if phase.found is not None:
-                opened.found = phase.found
         if status == "stopped":
             reason = "stopped by a signal"
         if plan.summarize is not None and status == "done":
             extra.update(plan.summarize(self.history))
-        found = None if opened.found is None else [c.to_dict() for c in opened.found]
-        self._store.write("found", found)
+        self._keep(opened.found)
         self.result = result = self._result(status, reason, extra)
         self._opened.record(status, reason, result.to_dict())
         bus(Ended(status=status, reason=reason, spent=result.spent.to_dict()))
         bus(Finished(result=result.to_dict()))
         return result
+
+    def _keep(self, found: Sequence[Candidate] | None) -> None:
+        """Store what the run has found, which its result is about."""
+        self._opened.found = None if found is None else tuple(found)
+        self._store.write("found", None if found is None else [c.to_dict() for c in found])
 
     def _result(self, status: RunStatus, reason: str, extra: Mapping[str, Any]) -> RunResult:
         """What came out; the front's files are written, too."""

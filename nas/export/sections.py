@@ -155,7 +155,7 @@ def credit_section(credit: Mapping[str, Any] | None) -> dict[str, Any] | None:
     epochs = {name: f"{float(value):.0f}" for name, value in (credit.get("epochs") or {}).items()}
     return {
         "sentences": [text[:1].upper() + text[1:] for text in credit["sentences"]],
-        "picture": svg(draw_arms(arms, {}, metric=str(credit["metric"]))),
+        "picture": svg(draw_arms(arms, {}, metric=str(credit["metric"]))) if arms else None,
         "epochs": ", ".join(f"{name} {value}" for name, value in epochs.items()),
     }
 

@@ -71,7 +71,7 @@ def _counter(device: torch.device) -> Counter:
 
 def _rapl(folder: Path, device: torch.device) -> Counter:
     """Of all packages of the processor, kept from falling where a counter begins anew."""
-    packages = [path for path in sorted(folder.glob("intel-rapl:*")) if path.name.count(":") == 1]
+    packages = [path for path in sorted(folder.glob("intel-rapl:*")) if _is_package(path)]
     if device.type != "cpu" or not packages:
         raise UnsupportedError(
             f"energy_j: the device {device.type!r} reports no energy here",
@@ -93,6 +93,15 @@ def _rapl(folder: Path, device: torch.device) -> Counter:
         return total[0]
 
     return read
+
+
+def _is_package(path: Path) -> bool:
+    """Parts have two colons; a domain of the whole platform (`psys`) holds packages."""
+    try:
+        name = (path / "name").read_text()
+    except OSError:
+        name = "package"
+    return path.name.count(":") == 1 and name.startswith("package")
 
 
 def _risen(before: int, now: int, most: int) -> int:

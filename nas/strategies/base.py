@@ -89,6 +89,28 @@ class Strategy(ABC):
         """
         return self
 
+    @property
+    def unlimited(self) -> Strategy:
+        """The same search without limits of its own, beside those of objectives."""
+        return self
+
+    def sample(self, problem: Problem, count: int, rng: np.random.Generator) -> list[Candidate]:
+        """Random candidates of those that it would search; empty if it finds none.
+
+        The default: of some random ones, those that keep the limits of objectives, as far as these
+        are known without training.
+        """
+        drawn = problem.sample(count, rng)
+        limits = [objective for objective in problem.objectives if objective.limit is not None]
+        if not limits:
+            return drawn
+        known = [problem.known(candidate) for candidate in drawn]
+        return [
+            candidate
+            for candidate, figures in zip(drawn, known, strict=True)
+            if all(o.feasible(figures) for o in limits if o.metric in figures)
+        ]
+
     def expected(self, space: Space) -> Mapping[str, float]:
         """What the search will spend by itself, e.g. `{"epochs": 91.0}`, for progress and plans.
 

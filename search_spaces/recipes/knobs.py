@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from dataclasses import field as default
@@ -15,6 +16,9 @@ __all__ = ["PREFIX", "Knobs", "Place"]
 
 PREFIX: Final = "recipe/"
 """Of the names of a recipe's choices, so that they differ from those of any architecture."""
+
+OWN: Final = frozenset({"learning_rate", "weight_decay"})
+"""Fields whose sensible values are an optimizer's own."""
 
 DIGITS: Final = 12
 """Decimals of settings that are steps times a unit."""
@@ -84,23 +88,27 @@ class Knobs:
         """The choices' values that come nearest to settings of any recipe.
 
         Numbers outside of a range become its nearest end, and words that are no option the first
-        one; what the settings do not say is taken for 0.
+        one; what the settings do not say is taken for 0, or for the middle of a logarithmic range.
+        Rate and decay of an optimizer that is no option say nothing of another one's.
         """
-        return dict(self._near(self.choices, settings))
+        found: dict[str, Value] = {}
+        self._near(self.choices, settings, found)
+        return found
 
     def _near(
-        self, choices: tuple[Choice, ...], settings: Mapping[str, Any]
-    ) -> Iterator[tuple[str, Value]]:
+        self, choices: tuple[Choice, ...], settings: Mapping[str, Any], found: dict[str, Value]
+    ) -> None:
         for choice in choices:
-            place = self.places[choice.name]
-            found: Any = settings.get(place.field)
+            place, optimizer = self.places[choice.name], found.get(f"{PREFIX}optimizer")
+            wanted: Any = settings.get(place.field)
             if place.key:
-                found = found.get(place.key) if isinstance(found, Mapping) else None
-            if place.units and isinstance(found, int | float):
-                found = found / place.unit(settings.get("optimizer"))
-            value = _nearest(choice, found)
-            yield choice.name, value
-            yield from self._near(choice.children(value), settings)
+                wanted = wanted.get(place.key) if isinstance(wanted, Mapping) else None
+            if place.field in OWN and optimizer not in (None, settings.get("optimizer")):
+                wanted = None
+            if place.units and isinstance(wanted, int | float):
+                wanted = wanted / place.unit(optimizer)
+            found[choice.name] = _nearest(choice, wanted)
+            self._near(choice.children(found[choice.name]), settings, found)
 
     def _read(
         self, choices: tuple[Choice, ...], settings: Mapping[str, Any]
@@ -122,6 +130,8 @@ def _nearest(choice: Choice, wanted: Any) -> Value:
     """The value of a choice that is nearest to what is wanted."""
     number = float(wanted) if isinstance(wanted, int | float) else 0.0
     if isinstance(choice, Real):
+        if wanted is None and choice.log:
+            return math.sqrt(choice.low * choice.high)
         return min(max(number, choice.low), choice.high)
     if isinstance(choice, Integer):
         return min(choice.values(), key=lambda value: abs(float(str(value)) - number))

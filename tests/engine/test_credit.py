@@ -11,6 +11,7 @@ import pytest
 
 from nas.core.architecture import Candidate, Recipe
 from nas.core.config import FinalSettings, RunConfig
+from nas.core.errors import ConfigError
 from nas.core.objective import Objective
 from nas.core.problem import Problem
 from nas.core.protocols import Context, Reply
@@ -32,10 +33,12 @@ from nas.engine.run import Plan, Run
 from nas.evaluators import Account
 from nas.export.sections import credit_section
 from nas.strategies import STRATEGIES
+from nas.strategies.base import Strategy
 from nas.strategies.finale import FOUND, finale
 from search_spaces import get_space
 
 SPACE = "nasbench201+recipe-fbnetv3"
+RANDOM = STRATEGIES.get("random")()
 BASE = get_space("nasbench201")
 
 
@@ -68,9 +71,12 @@ def problem() -> Problem:
     return Problem(get_space(SPACE), (Objective.parse("error:min"),), counted=counted)
 
 
-def run(strategy: str, settings: Mapping[str, Any], budget: str | None) -> Run:
+def prepared(
+    strategy: str | Strategy, settings: Mapping[str, Any], budget: str | None, evaluator: type
+) -> tuple[Run, Plan]:
     """A joint search of 3 networks at the end, and what follows it."""
-    searched, full = STRATEGIES.get(strategy)(settings), FinalSettings(seeds=2, random_arm=False)
+    searched = STRATEGIES.get(strategy)(settings) if isinstance(strategy, str) else strategy
+    full = FinalSettings(seeds=2, random_arm=True, random_limit=4, random_epochs=1)
 
     def picks(_: Problem, result: Any) -> list[Candidate]:
         if result.found is not None:
@@ -79,16 +85,21 @@ def run(strategy: str, settings: Mapping[str, Any], budget: str | None) -> Run:
         return list(dict.fromkeys(outcome.candidate for outcome in ranked))[:3]
 
     def last(p: Problem, rng: np.random.Generator, before: Any) -> Any:
-        return finale(p, picks(p, before["search"]), 0.0, full, rng)
+        return finale(p, picks(p, before["search"]), 10.0, full, rng)
 
     stages = [
         Stage("search", lambda p, rng, _: searched.run(p, rng), Budget.parse(budget)),
         Stage("final", last),
         *credit_stages(searched, "search", 0, full, None, picks),
     ]
-    made = Run.create(None, RunConfig(space=SPACE, strategy=strategy, objectives=("error",)))
-    plan = Plan(problem(), stages, Setup(evaluator=Trained))
-    made.execute(replace(plan, summarize=lambda history: credit_of(history, Account())))
+    made = Run.create(None, RunConfig(space=SPACE, strategy="x", objectives=("error",)))
+    summarize = lambda history: credit_of(history, Account())  # noqa: E731
+    return made, Plan(problem(), stages, Setup(evaluator=evaluator), summarize=summarize)
+
+
+def run(strategy: str | Strategy, settings: Mapping[str, Any], budget: str | None) -> Run:
+    made, plan = prepared(strategy, settings, budget, Trained)
+    made.execute(plan)
     return made
 
 
@@ -110,7 +121,7 @@ def test_each_is_searched_alone_with_the_same_epochs(evolved: Run) -> None:
     told: Any = evolved.result.extra[CREDIT]
     assert told["epochs"] == {FOUND: 60.0, ARCHITECTURES: 60.0, RECIPES: 60.0}
     assert not any("ended after" in text for text in told["sentences"])
-    network = typical(problem(), 0)
+    network = typical(problem(), RANDOM, 0)
     for entry in evolved.history:
         if entry.phase == ARCHITECTURES:
             assert entry.candidate.recipe is None
@@ -125,7 +136,7 @@ def test_each_is_searched_alone_with_the_same_epochs(evolved: Run) -> None:
 
 def test_gains_are_over_what_nobody_searched(evolved: Run) -> None:
     told: Any = evolved.result.extra[CREDIT]  # type: ignore[union-attr]
-    own = 0.9 - 0.05 * convolutions(Candidate(typical(problem(), 0)))
+    own = 0.9 - 0.05 * convolutions(Candidate(typical(problem(), RANDOM, 0)))
     assert told["arms"][NEITHER] == pytest.approx([own, own + 0.001])
     gains = {name: gain["difference"] for name, gain in told["gains"].items()}
     best = {
@@ -171,13 +182,13 @@ def test_a_search_that_ends_by_itself_goes_on_alone() -> None:
 
 
 def test_the_typical_network_has_the_median_size_and_is_always_the_same() -> None:
-    assert typical(problem(), 3) == typical(problem(), 3)
-    size = convolutions(Candidate(typical(problem(), 0)))
+    assert typical(problem(), RANDOM, 3) == typical(problem(), RANDOM, 3)
+    size = convolutions(Candidate(typical(problem(), RANDOM, 0)))
     rng = np.random.default_rng(0)
     others = [convolutions(Candidate(BASE.sample(rng))) for _ in range(400)]
     assert size == np.median(others)
     blind = replace(problem(), counted=None)
-    assert typical(blind, 0).space == "nasbench201"
+    assert typical(blind, RANDOM, 0).space == "nasbench201"
 
 
 @pytest.mark.parametrize(
@@ -188,6 +199,81 @@ def test_only_what_is_searched_together_is_told_apart(space: str, joint: bool) -
     assert is_joint(replace(problem(), space=get_space(space))) == joint
 
 
-def test_without_an_arm_nothing_is_said(evolved: Run) -> None:
-    history = [e for e in evolved.history if e.tags.get("arm") != RECIPES]
-    assert credit_of(history, Account()) == {}
+def test_an_arm_without_figures_is_said_to_have_none(evolved: Run) -> None:
+    history = [e for e in evolved.history if not (e.phase == CREDIT and tagged(e, RECIPES))]
+    told: Any = credit_of(history, Account())[CREDIT]
+    assert set(told["gains"]) == {ARCHITECTURES, FOUND}
+    assert set(told["joint_against"]) == {ARCHITECTURES}
+    assert told["sentences"][-1] == (
+        "The search of recipes alone found nothing that could be trained."
+    )
+    before = [e for e in evolved.history if e.phase in ("search", "final")]
+    assert credit_of(before, Account()) == {}
+    begun = [e for e in evolved.history if e.phase != CREDIT]
+    assert credit_of(begun, Account())[CREDIT]["sentences"] == []
+    assert credit_section(credit_of(begun, Account())[CREDIT]) is not None
+
+
+def tagged(entry: Any, arm: str) -> bool:
+    return bool(entry.tags.get("arm") == arm)
+
+
+CHEAP = {"epochs": 1, "first": 6, "batch": 6, "pool": 60, "predictor": "forest"}
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [{"targets": ("macs<=2", "macs<=4")}, {"within": ("macs<=2",)}, {"within": ("2<=macs<=2",)}],
+)
+def test_the_network_of_recipes_is_one_that_would_be_searched(limits: dict[str, Any]) -> None:
+    """And limits, which leave nothing of one network to choose, do not end the run."""
+    made = run("fbnetv3", {**CHEAP, "rounds": 2, **limits}, None)
+    told: Any = made.result.extra[CREDIT]  # type: ignore[union-attr]
+    assert set(told["gains"]) == {ARCHITECTURES, RECIPES, FOUND}
+    most = 3 if "targets" in limits else 1
+    assert {convolutions(c) <= most for c in trained(made, NEITHER)} == {True}
+
+
+def test_limits_of_objectives_hold_for_that_network_too() -> None:
+    limited = Objective.parse("macs:min<=2")
+    some = replace(problem(), objectives=(*problem().objectives, limited))
+    assert convolutions(Candidate(typical(some, RANDOM, 0))) <= 1
+    nobody = replace(problem(), objectives=(Objective.parse("macs:min<=0.5"),))
+    assert typical(nobody, RANDOM, 0).space == "nasbench201"
+
+
+class Refusing(Strategy):
+    """Searches nothing but the joint space."""
+
+    def run(self, problem: Problem, rng: np.random.Generator) -> Any:
+        if not is_joint(problem):
+            raise ConfigError("not this space", "take another")
+        yield [Evaluate(candidate) for candidate in problem.sample(4, rng)]
+
+
+def test_an_arm_that_cannot_be_searched_does_not_end_the_run() -> None:
+    made = run(Refusing(), {}, None)
+    assert made.result is not None
+    assert made.result.status == "done"
+    told: Any = made.result.extra[CREDIT]
+    assert sum("found nothing" in text for text in told["sentences"]) == 2
+    said = [payload for _, topic, payload in made.announced if topic == "credit"]
+    assert [told["arm"] for told in said] == [ARCHITECTURES, RECIPES]
+
+
+def test_stopped_in_an_arm_the_result_is_that_of_the_joint_search() -> None:
+    class Stopping(Trained):
+        count = 0
+
+        def evaluate(self, work: Evaluate, context: Context) -> Reply:
+            if work.tags.get("arm") == ARCHITECTURES:
+                made.stop()
+            return super().evaluate(work, context)
+
+    settings = {"population": 4, "tournament": 2}
+    made, plan = prepared("regularized-evolution", settings, "12evaluations", Stopping)
+    result = made.execute(plan)
+    assert result.status == "stopped"
+    assert result.best is not None
+    assert {e.phase for e in (result.best, *result.front)} == {"final"}
+    assert {e.tags.get("arm") for e in (result.best, *result.front)} == {FOUND}

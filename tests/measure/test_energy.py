@@ -24,6 +24,7 @@ def package(folder: Path, number: int, now: int, most: int = 1000) -> Path:
     path.mkdir(parents=True)
     (path / "energy_uj").write_text(f"{now}\n")
     (path / "max_energy_range_uj").write_text(f"{most}\n")
+    (path / "name").write_text(f"package-{number}\n")
     part = folder / f"intel-rapl:{number}:0"  # the cores alone, counted in the package already
     part.mkdir()
     return path
@@ -31,8 +32,11 @@ def package(folder: Path, number: int, now: int, most: int = 1000) -> Path:
 
 def test_packages_are_added_up_and_may_begin_anew(tmp_path: Path) -> None:
     first, second = package(tmp_path, 0, 100), package(tmp_path, 1, 900)
+    whole = package(tmp_path, 2, 0)
+    (whole / "name").write_text("psys\n")  # of the whole platform: packages are in it
     read = energy._rapl(tmp_path, CPU)
     assert read() == 0
+    (whole / "energy_uj").write_text("700")
     (first / "energy_uj").write_text("150")
     (second / "energy_uj").write_text("50")  # 150 more, past its range of 1000
     assert read() == pytest.approx((50 + 150) * 1e-6)

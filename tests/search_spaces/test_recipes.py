@@ -163,3 +163,23 @@ def test_a_recipe_is_nearest_to_itself(name: str) -> None:
         again = space.candidate(space.trained_by(second, recipe.to_dict()))
         assert again.recipe == recipe
         assert again.architecture == space.candidate(second).architecture
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "prodigy"])
+@pytest.mark.parametrize("name", ["nasbench201+recipe", "nasbench201+recipe-fbnetv3"])
+def test_rates_of_one_optimizer_say_nothing_of_another(name: str, optimizer: str) -> None:
+    space = space_of(name)
+    member = space.sample(np.random.default_rng(0))
+    settings = {"optimizer": optimizer, "learning_rate": 0.017, "weight_decay": 0.01}
+    recipe = space.candidate(space.trained_by(member, settings)).recipe
+    assert recipe is not None
+    told = recipe.settings
+    if told["optimizer"] == optimizer:
+        assert told["learning_rate"] == pytest.approx(
+            np.clip(0.017, *OPTIMIZERS.get(optimizer).traits.rates)
+        )
+    elif "fbnetv3" in name:
+        assert told["learning_rate"] in (0.02, 0.08)  # the least step of the grid
+    else:
+        low, high = OPTIMIZERS.get(str(told["optimizer"])).traits.rates
+        assert told["learning_rate"] == pytest.approx((low * high) ** 0.5)

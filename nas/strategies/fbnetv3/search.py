@@ -96,13 +96,17 @@ class Search:
         on good defaults). `mode=paper` knows none.
         """
         space, usual = self._problem.space, self._problem.usual
+        begun = usual if self._settings.familiar else {}
         found: dict[str, Architecture] = {}
-        for place, member in enumerate(self.terrain.pool):
-            if place % 2 and usual and isinstance(space, RecipeSpace) and self._settings.familiar:
-                member = space.trained_by(member, usual)
-            found.setdefault(space.identity(member), member)
+        for member in self.terrain.pool:
             if len(found) == self._settings.first:
                 break
+            known = [member]
+            if isinstance(space, RecipeSpace) and begun and len(found) % 2:
+                known.insert(0, space.trained_by(member, begun))
+            # Of one network the usual recipe is trained once.
+            new = [other for other in known if space.identity(other) not in found]
+            found |= {space.identity(other): other for other in new[:1]}
         return [dict(member.choices) for member in found.values()]
 
     def take(self, chosen: Sequence[Mapping[str, Any]]) -> list[Candidate]:
@@ -139,7 +143,7 @@ class Search:
 
     def _choose(self, turn: int) -> list[dict[str, Any]]:
         s, seed = self._settings, derive(self._seed, "batch", turn)
-        if not self._ready():
+        if not self.ready():
             return []
         rng = np.random.default_rng(seed)
         crowd = self._crowd(rng)
@@ -243,7 +247,7 @@ class Search:
                 found[min(keys, key=lambda item: item[0])[1]] = None
         return list(found)
 
-    def _ready(self) -> bool:
+    def ready(self) -> bool:
         """Let the predictor learn from all there is; whether that was anything."""
         count = len(self.readings)
         if self._fitted != count:
@@ -256,7 +260,8 @@ class Search:
         near = partial(self.terrain.distance_to, target)
         read = [self._problem.member(candidate) for candidate in self.readings.candidates]
         read = [member for member in read if near(member) <= 0]
-        self._ready()
+        if not self.ready():
+            return {"found": [], "scored": 0, "history": []}
         order = np.argsort(self.surrogate.scores(read), kind="stable")
         first = [read[int(row)] for row in order[: s.search.best]]
         # Somebody has to be there to begin with.

@@ -174,6 +174,17 @@ class FbnetV3(Strategy):
         """With rounds for ever; what was trained within them counts, found without a training."""
         return FbnetV3(self.settings.model_copy(update={"rounds": ROUNDS}))
 
+    @property
+    def unlimited(self) -> FbnetV3:
+        """Without targets and what holds for all."""
+        return FbnetV3(self.settings.model_copy(update={"targets": (), "within": ()}))
+
+    def sample(self, problem: Problem, count: int, rng: np.random.Generator) -> list[Candidate]:
+        """The beginning of a quasi-random pool within all limits."""
+        settings = self._complete.model_copy(update={"pool": count})
+        terrain = Search(problem, settings, _seed(rng), self._targets()).terrain
+        return [problem.candidate(member) for member in terrain.pool]
+
     def levels(self) -> tuple[float, ...]:
         """Budgets of the first batch, where they are known."""
         s = self._complete
@@ -242,6 +253,10 @@ class FbnetV3(Strategy):
         search.readings.add(stages[True])
         search.plan, _ = search.decided()
         search.readings.add(stages[False])
+        if not search.ready():
+            raise ConfigError(
+                "there are fewer than two successful trainings to learn from", "let it search first"
+            )
         return [
             finding
             for number, target in enumerate(parsed)
