@@ -160,7 +160,10 @@ def default_strategy(space: Space, evaluator: str = "train") -> str:
     """The space's own; `darts` for one with a supernet; else (and on a table) one that samples."""
     if looking_up(evaluator) is not None:
         return "regularized-evolution"
-    return space.strategy or ("darts" if has_supernet(space) else "regularized-evolution")
+    own = space.strategy
+    if own and STRATEGIES.get(own).sessions and evaluator.partition(":")[0] != space.evaluator:
+        own = ""  # its sessions train and judge as the space's own evaluator does
+    return own or ("darts" if has_supernet(space) else "regularized-evolution")
 
 
 def has_supernet(space: Space) -> bool:
@@ -336,6 +339,13 @@ def _strategy_settings(config: RunConfig, space: Space) -> dict[str, Any]:
     if "supernet" in kind.sessions.values() and not has_supernet(space):
         raise UnsupportedError(
             f"strategy {config.strategy!r} needs a supernet, which {space.name!r} has not",
+            "use one that samples, e.g. --strategy random",
+        )
+    judge = config.evaluator.partition(":")[0]
+    if "gan-supernet" in kind.sessions.values() and judge != space.evaluator:
+        raise UnsupportedError(
+            f"strategy {config.strategy!r} judges as evaluator {space.evaluator!r} does,"
+            f" not {config.evaluator!r}",
             "use one that samples, e.g. --strategy random",
         )
     model = build_settings(kind.Settings, config.settings, f"setting of {config.strategy}")
