@@ -132,9 +132,10 @@ def check(config: RunConfig, function: EvaluatorTarget | None = None) -> RunConf
     """
     space = get_space(config.space)
     Budget.parse(config.budget)
-    _check_network(config.network, space, "network")
+    networks = _networks_of(space)
+    _check_network(config.network, networks, "network")
     for scale in config.final.scales:
-        _check_network(scale, space, "final.scales")
+        _check_network(scale, networks, "final.scales")
     check_recipe(config)
     settings = _strategy_settings(config, space)
     evaluating = check_evaluator(config, settings, function)
@@ -298,7 +299,12 @@ def _preset(strategy: str, scale: Any, space: Space, evaluator: str) -> dict[str
     for pattern, over in special.items():
         if fnmatchcase(space.networks, pattern):
             values = merge(values, over)
-    return values if table else _fitting(values, space)
+    return values if table else _fitting(values, _networks_of(space))
+
+
+def _networks_of(space: Space) -> Space:
+    """The space whose networks candidates have: of a part of a pair, that of pairs."""
+    return space if space.networks == space.name else get_space(space.networks)
 
 
 def _fitting(values: dict[str, Any], space: Space) -> dict[str, Any]:
