@@ -70,6 +70,8 @@ def search(config: RunConfig, look: Look | None = None) -> tuple[list[Candidate]
         try:
             (call,) = generator.send(answer)
         except StopIteration as end:
+            if look is not None and session.generators is not None:  # there was no stage 2
+                look(session)
             return end.value, macs, int(epochs)
         assert isinstance(call, Call)
         if call.method == "pair" and look is not None:
@@ -143,12 +145,8 @@ def permuted(found: Sequence[float], others: Sequence[float], draws: int = 20_00
 
 def random_search(config: RunConfig, macs: float, rng: np.random.Generator) -> Candidate:
     """The best of as many random pairs as the search's cost pays for."""
-    space, spent, best = (
-        get_space("gan"),
-        0.0,
-        (np.inf, Candidate(get_space("gan").members["EAGAN"])),
-    )
-    number = 0
+    space = get_space("gan")
+    number, spent, best = 0, 0.0, (np.inf, Candidate(space.members["EAGAN"]))
     while spent < macs:
         candidate = space.candidate(space.sample(rng))
         found = trained(config, candidate, 6, 0, "validation")
