@@ -14,11 +14,16 @@ from pydantic.fields import FieldInfo
 from nas.cli.plan import expected
 from nas.engine.resolve import SCALES, resolve
 from nas.strategies.darts import DartsSettings
+from nas.strategies.eagan.settings import EaganSettings
 from nas.strategies.rank_nosh import RankNoshSettings
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE = DOCS / "darts.md"
-PAGES: dict[Path, type[BaseModel]] = {PAGE: DartsSettings, DOCS / "rank-nosh.md": RankNoshSettings}
+PAGES: dict[Path, type[BaseModel]] = {
+    PAGE: DartsSettings,
+    DOCS / "rank-nosh.md": RankNoshSettings,
+    DOCS / "gan.md": EaganSettings,
+}
 BEGIN, END = "<!-- settings: begin -->\n", "<!-- settings: end -->"
 KINDS = {
     "tuple[float, ...]": "numbers",
