@@ -15,12 +15,14 @@ from nas.core.errors import CandidateError, ConfigError, UnsupportedError
 from nas.core.objective import parse_objectives
 from nas.core.problem import Problem
 from nas.core.work import Call, Outcome
+from nas.engine.resolve import SCALES, resolve
 from nas.strategies import STRATEGIES
 from nas.strategies.eagan.gain import gain_over, pooled_error
 from nas.strategies.eagan.population import Population
 from nas.strategies.eagan.settings import EaganSettings
 from nas.strategies.eagan.strategy import Eagan
 from nas.testing.toys import ToySpace
+from nas.training.gan import GanRecipe
 from search_spaces import get_space
 
 GENERATORS: Any = get_space("gan-generator")
@@ -459,3 +461,25 @@ def test_what_cannot_be_searched_is_refused_before_any_work() -> None:
         EaganSettings(discriminators={"replicates": 1})  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="groups"):
         EaganSettings(samples=40, groups=30)
+
+
+@pytest.mark.parametrize("space", ["gan", "gan-generator", "gan-discriminator"])
+@pytest.mark.parametrize("scale", SCALES)
+def test_presets_are_for_these_spaces_and_it_is_their_strategy(space: str, scale: str) -> None:
+    config = resolve({"space": space, "preset": scale, "data": "digits", "device": "cpu"})
+    assert (config.strategy, config.evaluator) == ("eagan", "gan")
+    assert {"generator_channels", "discriminator_channels", "latent"} <= config.network.keys()
+    assert config.objectives[0] == "fd_classifier:min"
+    recipe = GanRecipe.from_settings(config.recipe)
+    if scale == "paper":
+        assert (recipe.loss, recipe.batch_size, recipe.generator_batch) == ("hinge", 80, 40)
+        assert config.settings["mode"] == "paper"
+        assert config.final.recipe["n_critic"] == 5
+    assert EaganSettings(**config.settings).resolved.discriminators.replicates
+
+
+def test_sessions_judge_as_the_evaluator_gan_only() -> None:
+    own = {"space": "gan", "evaluator": "nas.testing.toys:toy_evaluator", "device": "cpu"}
+    assert resolve(own).strategy == "regularized-evolution"
+    with pytest.raises(UnsupportedError, match="judges as evaluator 'gan' does"):
+        resolve({**own, "strategy": "eagan"})
