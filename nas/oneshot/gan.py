@@ -153,7 +153,9 @@ class GanSession:
             found = training.epoch(rows, context)
             macs += found.pop("macs")
             counts = [a + b for a, b in zip(counts, found.pop("counts"), strict=True)]
-            self._emit(context, training.epochs, found)
+            stage = self._settings.generators
+            whole = stage.warmup + stage.rounds * stage.epochs
+            self._emit(context, "generators", training.epochs, whole, found)
         return {**found, "epoch": training.epochs, "counts": counts}, float(epochs), macs
 
     def score(self, context: Context, paths: Sequence[str]) -> tuple[Any, float, float]:
@@ -191,7 +193,12 @@ class GanSession:
     def train_pairs(self, context: Context, epochs: int) -> tuple[Any, float, float]:
         """Train all pairs; the answer says of each why it failed, if it did."""
         found = self._pairs.train(epochs, context)
-        return {"failed": found["failed"]}, float(found["epochs"]), found["macs"]
+        pairs, rounds = self._pairs, self._settings.discriminators.rounds
+        done = max(slot.learner.step for slot in pairs.slots) // pairs.slots[0].learner.steps
+        step, whole = (pairs.round - 1) * pairs.epochs + done, rounds * pairs.epochs
+        self._emit(context, "pairs", step, whole, found["losses"])
+        value = {"failed": found["failed"], **found["losses"]}
+        return value, float(found["epochs"]), found["macs"]
 
     def score_pairs(self, context: Context) -> tuple[Any, float, float]:
         """Figures of each pair's generator, lists by discriminator; None for one that failed."""
@@ -253,17 +260,11 @@ class GanSession:
         recipe = self._parts.recipe
         return self._scores.samples + COUNTED * (recipe.generator_batch or recipe.batch_size)
 
-    def _emit(self, context: Context, epoch: int, scalars: Mapping[str, float]) -> None:
-        stage = self._settings.generators
-        context.emit(
-            "progress",
-            {
-                "phase": "supernet",
-                "step": epoch,
-                "steps": stage.warmup + stage.rounds * stage.epochs,
-                "scalars": dict(scalars),
-            },
-        )
+    def _emit(
+        self, context: Context, phase: str, step: int, steps: int, scalars: Mapping[str, float]
+    ) -> None:
+        progress = {"phase": phase, "step": step, "steps": steps, "scalars": dict(scalars)}
+        context.emit("progress", progress)
 
 
 def _rows(part: str, text: str) -> Genotype:

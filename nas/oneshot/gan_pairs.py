@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -44,12 +45,14 @@ class Slot:
         replicate: Which of the pairs of these rows.
         learner: Its networks, optimizers and average.
         failed: Why it is no longer trained; empty if it is.
+        losses: Means over its last epoch.
     """
 
     path: Genotype
     replicate: int
     learner: PairLearner
     failed: str = ""
+    losses: Mapping[str, float] = field(default_factory=dict)
 
 
 class PairTraining:
@@ -184,6 +187,10 @@ class PairTraining:
     def train(self, epochs: int, context: Context) -> dict[str, Any]:
         """Train every pair that has not failed, each as a GAN of its own.
 
+        Returns:
+            Pairs times `epochs` trained, `macs`, why each has `failed`, and mean `losses` of the
+            last epoch.
+
         Raises:
             Interrupted: The run is to stop.
         """
@@ -194,7 +201,14 @@ class PairTraining:
                 alive = [slot for slot in together if not slot.failed]
                 macs += sum(self._epoch(alive, context))
                 trained += len(alive)
-        return {"epochs": trained, "macs": macs, "failed": [slot.failed for slot in self.slots]}
+        alive = [slot for slot in self.slots if not slot.failed]
+        names = alive[0].losses if alive else ()
+        return {
+            "epochs": trained,
+            "macs": macs,
+            "failed": [slot.failed for slot in self.slots],
+            "losses": {name: fmean(slot.losses[name] for slot in alive) for name in names},
+        }
 
     def _epoch(self, slots: Sequence[Slot], context: Context) -> Iterator[float]:
         """One of each pair, a step in turn; gives what the steps cost."""
@@ -213,7 +227,7 @@ class PairTraining:
                 yield self._cost(slot.learner, before, slot.path)
         for slot in slots:
             try:
-                slot.learner.means()
+                slot.losses = slot.learner.means()
             except CandidateError as error:
                 slot.failed = error.message
             slot.learner.end_epoch()
