@@ -173,7 +173,7 @@ class Search:
     def discriminators(self) -> Steps:
         """Evolve discriminators, each judged by its own copies of the generator found."""
         s = self._settings.discriminators
-        if (self._space.held and DISCRIMINATOR in self._space.held) or not s.rounds:
+        if DISCRIMINATOR in self._space.held or not s.rounds:
             return
         generators: Any = get_space("gan-generator")
         generator = generators.member(self.found[0])
