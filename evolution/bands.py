@@ -49,15 +49,15 @@ class Band:
         if match["low"] and match["sign"] == ">=":
             raise ConfigError(f"limit {text!r}", _HINT)
         try:
-            low = float(match["low"]) if match["low"] else -math.inf
-            limit = float(match["limit"]) if match["limit"] else math.inf
+            given = {key: float(match[key]) for key in ("low", "limit") if match[key]}
         except ValueError:
             raise ConfigError(f"limit {text!r}", _HINT) from None
-        band = (
-            cls(match["metric"], limit)
-            if match["sign"] == ">="
-            else cls(match["metric"], low, limit)
-        )
+        if not all(map(math.isfinite, given.values())):
+            raise ConfigError(f"limit {text!r} is beyond the range of numbers", _HINT)
+        low, high = given.get("low", -math.inf), given.get("limit", math.inf)
+        if match["sign"] == ">=":
+            low, high = high, math.inf
+        band = cls(match["metric"], low, high)
         if band.low > band.high:
             raise ConfigError(f"nothing lies in {text!r}", "swap the two limits")
         return band
@@ -75,7 +75,8 @@ class Band:
         """How far outside the figure lies, 0 if inside, infinite if it is not there.
 
         A ratio's logarithm where figure and limit are above 0, so that distances of different
-        metrics can be added up; else the difference as a share of the limit.
+        metrics can be added up; else the difference as a share of the limit. Never 0 outside, be
+        it by rounding.
         """
         value = figures.get(self.metric, math.nan)
         if math.isnan(value):
@@ -84,8 +85,8 @@ class Band:
             return 0.0
         limit = self.low if value < self.low else self.high
         if value > 0 and limit > 0:
-            return abs(math.log(value / limit))
-        return abs(value - limit) / (abs(limit) or 1.0)
+            return abs(math.log(value) - math.log(limit)) or math.ulp(1.0)
+        return abs(value - limit) / (abs(limit) or 1.0) or math.ulp(1.0)
 
     def __str__(self) -> str:
         if math.isinf(self.high):

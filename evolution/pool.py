@@ -85,12 +85,11 @@ def feasible_pool(
     """
     rng = np.random.default_rng(seed)
     found: dict[str, Architecture] = {}
-    for member in _within(space, count, distance, seed, rng):
+    members = _within(space, count, distance, seed, rng)
+    while len(found) < count and (member := next(members, None)) is not None:
         identity = space.identity(member)
         if identity not in taken:
             found.setdefault(identity, member)
-        if len(found) == count:
-            break
     return list(found.values())
 
 

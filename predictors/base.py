@@ -61,6 +61,8 @@ class Predictor(ABC):
     Attributes:
         Settings: Model of the settings.
         ranks: Whether `predict` gives a score without unit rather than values.
+        levels: Whether it gives values of the highest level where labels have several; others
+            then give a score.
         settings: The settings.
 
     Args:
@@ -75,6 +77,7 @@ class Predictor(ABC):
 
     Settings: ClassVar[type[PredictorSettings]] = PredictorSettings
     ranks: ClassVar[bool] = False
+    levels: ClassVar[bool] = False
 
     def __init__(
         self,

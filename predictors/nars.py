@@ -86,6 +86,7 @@ class Nars(Predictor):
     """The embedding, pretrained once per space and seed in a process, and the two heads."""
 
     Settings: ClassVar[type[PredictorSettings]] = NarsSettings
+    levels: ClassVar[bool] = True
 
     def __init__(self, space: Space, settings: Any = None, seed: int = 0) -> None:
         super().__init__(space, settings, seed)

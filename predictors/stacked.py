@@ -61,6 +61,7 @@ class Stacked(Predictor):
     """
 
     Settings: ClassVar[type[PredictorSettings]] = StackedSettings
+    levels: ClassVar[bool] = True
 
     def __init__(
         self,

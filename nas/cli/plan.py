@@ -5,12 +5,13 @@ from __future__ import annotations
 from nas.core.config import RunConfig, build_settings
 from nas.engine.assemble import expected_final
 from nas.engine.budget import Budget
+from nas.engine.credit import expected_credit
 from nas.strategies import STRATEGIES
 from search_spaces import get_space
 
 
 def expected(config: RunConfig) -> dict[str, dict[str, float]]:
-    """Epochs, evaluations or seconds of the search, and epochs of what follows it.
+    """Epochs, evaluations or seconds of the search, of what follows it, and of its credit.
 
     The search's are the smaller of the strategy's own end and the budget; none is known of a
     strategy that only a budget ends. Those of the final trainings are upper limits.
@@ -27,4 +28,8 @@ def expected(config: RunConfig) -> dict[str, dict[str, float]]:
     for unit, limit in limits.items():
         if limit is not None:
             search[unit] = min(limit, search.get(unit, limit))
-    return {"search": search, "final": expected_final(config)}
+    return {
+        "search": search,
+        "final": expected_final(config),
+        "credit": expected_credit(config, search.get("epochs")),
+    }

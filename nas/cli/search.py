@@ -210,6 +210,7 @@ def tell_plan(config: RunConfig, out: Path, streams: Streams) -> None:
         "budget": config.budget or "the strategy's own end",
         "search": words.cost(cost["search"]) if cost["search"] else "not known beforehand",
         "then": words.cost(cost["final"]),
+        **({"credit": words.cost(cost["credit"])} if cost["credit"] else {}),
         "output": str(out),
     }
     for name, text in rows.items():

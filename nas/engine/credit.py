@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from nas.core.architecture import Architecture, Candidate, Recipe
-from nas.core.config import FinalSettings
+from nas.core.config import FinalSettings, RunConfig
 from nas.core.problem import Problem
 from nas.core.work import Evaluate, Next, Request, Start, Work
 from nas.engine.baseline import MUCH_LESS, chosen
@@ -25,13 +25,14 @@ from nas.engine.budget import Budget
 from nas.engine.loop import Conversation, PhaseResult, Stage
 from nas.engine.records import Entry
 from nas.engine.seeds import derive
-from nas.evaluators import Account
+from nas.evaluators import Account, account_of
 from nas.measure.comparison import Comparison, paired, sentence
 from nas.strategies.base import Strategy
 from nas.strategies.finale import FINAL, FOUND, full_trainings
+from search_spaces import get_space
 from search_spaces.recipes.joint import RecipeSpace
 
-__all__ = ["CREDIT", "credit", "credit_stages", "is_joint"]
+__all__ = ["CREDIT", "credit", "credit_stages", "expected_credit", "is_joint"]
 
 CREDIT: Final = "credit"
 ARCHITECTURES: Final = "architectures"
@@ -50,6 +51,25 @@ WORDS: Final = {
 
 Picks = Callable[[Problem, PhaseResult], Sequence[Candidate]]
 """What an arm has found, the best first, given how its search ended."""
+
+
+def expected_credit(config: RunConfig, epochs: float | None) -> dict[str, float]:
+    """Epochs of the two searches and of full trainings for one found architecture and recipe.
+
+    Empty where nothing of the kind is done, or it is not known beforehand.
+
+    Args:
+        config: A run's.
+        epochs: Those of its search; None if nobody knows.
+    """
+    space, final = get_space(config.space), config.final
+    joint = isinstance(space, RecipeSpace) and space.held is None
+    account = account_of(config.evaluator)
+    each = final.epochs or config.recipe.get("epochs")
+    if not (joint and final.credit and account.in_full and epochs and isinstance(each, int)):
+        return {}
+    trainings = 3 * final.seeds * max(1, len(final.scales))
+    return {"epochs": 2 * epochs + trainings * each}
 
 
 def is_joint(problem: Problem) -> bool:

@@ -15,12 +15,12 @@ from nas.core.errors import ConfigError, NasError, PluginError, UnsupportedError
 from nas.core.objective import check_metrics, parse_objectives
 from nas.core.problem import Problem
 from nas.core.protocols import Evaluator
-from nas.core.registry import close_matches
+from nas.core.registry import close_matches, imported
 from nas.core.space import Costed
 from nas.engine.executors.base import EvaluatorTarget
 from nas.engine.tables import resolve as find_member
 from nas.evaluators import EVALUATORS, Inputs, account_of, inputs_of, looking_up, registered
-from nas.measure import MEASURES, complete
+from nas.measure import MEASURES, Figure, complete
 from nas.strategies import STRATEGIES
 from nas.training.recipe import TrainingRecipe
 from search_spaces import get_space
@@ -42,7 +42,10 @@ def problem_of(config: RunConfig, function: EvaluatorTarget | None = None) -> Pr
         return problem
     table = looking_up(config.evaluator)
     if table is None:
-        return replace(problem, counted=Counting(config))
+        usual: Mapping[str, Any] = {}
+        if _own_recipe(config.evaluator) is None:
+            usual = TrainingRecipe.from_settings(config.recipe).model_dump(mode="json")
+        return replace(problem, counted=Counting(config), usual=usual)
     view = table.view(config)
     return replace(problem, space=view.pool or space, free=view.free)
 
@@ -137,6 +140,7 @@ def check_measures(
 
     Raises:
         ConfigError: A setting is unknown or out of range, or of a figure that is not measured.
+        UnsupportedError: A figure cannot be had on the device.
     """
     measuring = function is None and account_of(config.evaluator).measures
     named = [objective.metric for objective in parse_objectives(config.objectives)]
@@ -150,6 +154,10 @@ def check_measures(
                 if measuring
                 else f"evaluator {config.evaluator!r} has none",
             )
+    for name in measured:
+        row = MEASURES.get(name)
+        if isinstance(row, Figure) and row.ready and config.address is None:
+            imported(row.ready)(config.device)
     found = {name: complete(name, config.measures.get(name, {})) for name in measured}
     return {name: settings for name, settings in found.items() if settings}
 

@@ -33,12 +33,12 @@ def latency_ms(subject: Subject, settings: LatencySettings) -> float:
     """
     device = torch.device(subject.device)
     images = torch.zeros((settings.batch, *subject.data.input_shape), device=device)
-    with _passing(subject.network, images, settings.threads) as run:
+    with passing(subject.network, images, settings.threads) as run:
         end = time.perf_counter() + settings.warmup_s
         run()
         while time.perf_counter() < end:
             run()
-        _wait(device)
+        wait(device)
         times = [_timed(run, device) for _ in range(settings.passes)]
     return float(statistics.median(times))
 
@@ -53,24 +53,22 @@ def memory_mb(subject: Subject, settings: MemorySettings) -> float:
     images = torch.zeros((settings.batch, *subject.data.input_shape), device=device)
     state = [*subject.network.parameters(), *subject.network.buffers()]
     if device.type == "cuda":
-        with _passing(subject.network, images, None) as run:
+        with passing(subject.network, images, None) as run:
             run()
-            _wait(device)
+            wait(device)
             before = torch.cuda.memory_allocated(device)
             torch.cuda.reset_peak_memory_stats(device)
             run()
-            _wait(device)
+            wait(device)
             during = torch.cuda.max_memory_allocated(device) - before
         return (_bytes([*state, images]) + during) / MEGA
-    with _passing(subject.network, images, None) as run, _Alive() as alive:
+    with passing(subject.network, images, None) as run, _Alive() as alive:
         run()
     return float(_bytes([*state, images]) + alive.most) / MEGA
 
 
 @contextmanager
-def _passing(
-    network: nn.Module, images: Tensor, threads: int | None
-) -> Iterator[Callable[[], Any]]:
+def passing(network: nn.Module, images: Tensor, threads: int | None) -> Iterator[Callable[[], Any]]:
     """A forward pass as a function; the number of threads is put back afterwards."""
     before = torch.get_num_threads()
     if threads is not None:
@@ -95,7 +93,8 @@ def _timed(run: Callable[[], Any], device: torch.device) -> float:
     return 1000 * (time.perf_counter() - began)
 
 
-def _wait(device: torch.device) -> None:
+def wait(device: torch.device) -> None:
+    """Wait until a device has done all it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

@@ -16,6 +16,7 @@ from nas.core.errors import ConfigError
 from nas.core.registry import Registry, imported
 from nas.measure.settings import (
     CertifiedErrorSettings,
+    EnergySettings,
     LatencySettings,
     MemorySettings,
     QuantizedErrorSettings,
@@ -63,11 +64,14 @@ class Figure:
             settings; or the function itself.
         settings: The frozen model of its settings; the default has none.
         source: Where it was published.
+        ready: "module:function" of a device as of `RunConfig`, asked before any work: it raises an
+            `UnsupportedError` where the figure cannot be had; empty for one that always can.
     """
 
     measure: Callable[..., float] | str
     settings: type[Settings] = Settings
     source: str = ""
+    ready: str = ""
 
     def __call__(self, subject: Subject, given: Mapping[str, Any] | None = None) -> float:
         """The figure, by the settings that are given and the defaults of the others.
@@ -162,4 +166,9 @@ MEASURES.add(
     "memory_mb",
     Figure("nas.measure.device:memory_mb", MemorySettings),
     "most megabytes held in a forward pass, weights included",
+)
+MEASURES.add(
+    "energy_j",
+    Figure("nas.measure.energy:energy_j", EnergySettings, ready="nas.measure.energy:check_energy"),
+    "joules of a forward pass, where the run's device reports them",
 )

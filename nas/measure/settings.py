@@ -10,6 +10,7 @@ from nas.core.config import Settings
 
 __all__ = [
     "CertifiedErrorSettings",
+    "EnergySettings",
     "LatencySettings",
     "MemorySettings",
     "QuantizedErrorSettings",
@@ -73,3 +74,16 @@ class LatencySettings(MemorySettings):
     threads: int | None = Field(1, ge=1)
     passes: int = Field(30, ge=1)
     warmup_s: float = Field(0.2, ge=0)
+
+
+class EnergySettings(MemorySettings):
+    """Settings of `energy_j`.
+
+    Attributes:
+        batch: Images of a forward pass.
+        threads: Of the processor; None for as many as the process has.
+        seconds: Passes are made for so long.
+    """
+
+    threads: int | None = Field(1, ge=1)
+    seconds: float = Field(2.0, gt=0, le=600)

@@ -101,6 +101,12 @@ class RecipeSpace(Space):
         choices = self._mine(architecture)
         return self.held or self.base.architecture(self._own(choices))
 
+    def trained_by(self, architecture: Architecture, settings: Mapping[str, Any]) -> Architecture:
+        """The member of the same network whose recipe is nearest to these settings."""
+        choices = self._mine(architecture)
+        own = {name: value for name, value in choices.items() if not name.startswith(PREFIX)}
+        return self.architecture({**own, **self.knobs.nearest(settings)})
+
     def recipes_of(self, network: Architecture) -> RecipeSpace:
         """The space of the same recipes for one architecture of the space of networks."""
         name = f"{self.base.name}:{network.id}+{self.name.rpartition('+')[2]}"

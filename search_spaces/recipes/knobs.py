@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dataclasses import field as default
 from typing import Any, Final
 
-from nas.core.choices import Choice, Value
+from nas.core.choices import Categorical, Choice, Integer, Real, Value
 from nas.core.errors import SpaceError
 
 __all__ = ["PREFIX", "Knobs", "Place"]
@@ -80,6 +80,28 @@ class Knobs:
         """
         return dict(self._read(self.choices, settings))
 
+    def nearest(self, settings: Mapping[str, Any]) -> dict[str, Value]:
+        """The choices' values that come nearest to settings of any recipe.
+
+        Numbers outside of a range become its nearest end, and words that are no option the first
+        one; what the settings do not say is taken for 0.
+        """
+        return dict(self._near(self.choices, settings))
+
+    def _near(
+        self, choices: tuple[Choice, ...], settings: Mapping[str, Any]
+    ) -> Iterator[tuple[str, Value]]:
+        for choice in choices:
+            place = self.places[choice.name]
+            found: Any = settings.get(place.field)
+            if place.key:
+                found = found.get(place.key) if isinstance(found, Mapping) else None
+            if place.units and isinstance(found, int | float):
+                found = found / place.unit(settings.get("optimizer"))
+            value = _nearest(choice, found)
+            yield choice.name, value
+            yield from self._near(choice.children(value), settings)
+
     def _read(
         self, choices: tuple[Choice, ...], settings: Mapping[str, Any]
     ) -> Iterator[tuple[str, Value]]:
@@ -94,3 +116,19 @@ class Knobs:
                 found = round(found / place.unit(settings.get("optimizer")))
             yield choice.name, found
             yield from self._read(choice.children(choice.check(found)), settings)
+
+
+def _nearest(choice: Choice, wanted: Any) -> Value:
+    """The value of a choice that is nearest to what is wanted."""
+    number = float(wanted) if isinstance(wanted, int | float) else 0.0
+    if isinstance(choice, Real):
+        return min(max(number, choice.low), choice.high)
+    if isinstance(choice, Integer):
+        return min(choice.values(), key=lambda value: abs(float(str(value)) - number))
+    assert isinstance(choice, Categorical)
+    if wanted in choice.options:
+        return choice.options[choice.options.index(wanted)]
+    numbers = [o for o in choice.options if isinstance(o, int | float) and not isinstance(o, bool)]
+    if len(numbers) < len(choice.options):
+        return choice.options[0]
+    return min(numbers, key=lambda option: abs(option - number))

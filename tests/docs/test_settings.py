@@ -15,18 +15,22 @@ from nas.cli.plan import expected
 from nas.engine.resolve import SCALES, resolve
 from nas.strategies.darts import DartsSettings
 from nas.strategies.eagan.settings import EaganSettings
+from nas.strategies.fbnetv3.strategy import FbnetV3Settings
 from nas.strategies.rank_nosh import RankNoshSettings
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE = DOCS / "darts.md"
 PAGES: dict[Path, type[BaseModel]] = {
     PAGE: DartsSettings,
-    DOCS / "rank-nosh.md": RankNoshSettings,
     DOCS / "gan.md": EaganSettings,
+    DOCS / "fbnetv3.md": FbnetV3Settings,
+    DOCS / "rank-nosh.md": RankNoshSettings,
 }
 BEGIN, END = "<!-- settings: begin -->\n", "<!-- settings: end -->"
 KINDS = {
     "tuple[float, ...]": "numbers",
+    "tuple[str, ...]": "texts",
+    "dict": "KEY: VALUE",
     "tuple": "two numbers",
     "bool": "true, false",
     "str": "text",

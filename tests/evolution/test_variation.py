@@ -97,13 +97,22 @@ def test_duplicates_are_proposed_if_asked_for() -> None:
 SAMPLING = [name for name in STRATEGIES.names() if not STRATEGIES.get(name).sessions]
 TWICE = {"asha", "hyperband", "rank-nosh"}
 """Strategies that ask for a candidate again at a larger budget."""
+OWN: dict[str, dict[str, Any]] = {
+    "bananas": {"encoding": "onehot"},
+    "fbnetv3": {
+        "predictor": "gp",
+        "predictor_settings": {"encoding": "onehot"},
+        "rounds": 10,
+        "search": {"best": 10, "random": 10, "children": 2, "patience": 2},
+    },
+}
 
 
 @pytest.mark.parametrize("name", SAMPLING)
 def test_no_strategy_asks_for_the_same_twice(name: str) -> None:
     problem = toy_problem()
     told = drive(
-        STRATEGIES.get(name)({"encoding": "onehot"} if name == "bananas" else None),
+        STRATEGIES.get(name)(OWN.get(name)),
         problem,
         lambda work: toy_figures(work.candidate, work.budget, 0),
         300,

@@ -134,3 +134,32 @@ def test_a_candidate_without_its_recipe_is_no_member() -> None:
     network = get_space("nasbench201").members["resnet"]
     with pytest.raises(SpaceError, match="no recipe"):
         space.member(get_space("nasbench201").candidate(network))
+
+
+def test_the_nearest_recipe_of_any_settings() -> None:
+    space = space_of("nasbench201+recipe")
+    member = space.sample(np.random.default_rng(0))
+    usual = TrainingRecipe.from_settings({"batch_size": 96, "learning_rate": 1e3}).model_dump()
+    found = space.trained_by(member, {**usual, "schedule": "no-such", "mixup": 0.2})
+    assert space.architecture_of(found) == space.architecture_of(member)
+    settings = space.candidate(found).recipe.settings  # type: ignore[union-attr]
+    assert settings["optimizer"] == "sgd"
+    assert settings["step"] == "plain"
+    assert settings["learning_rate"] == OPTIMIZERS.get("sgd").traits.rates[1]  # the nearest end
+    assert settings["batch_size"] in (64, 128)
+    assert settings["schedule"] == "cosine"  # the first one
+    assert settings["ema_decay"] == 0.0
+    assert settings["mixup"] == 0.2
+    assert settings["normalization"] == "batch"
+
+
+@pytest.mark.parametrize("name", ["nasbench201+recipe", "nasbench201+recipe-fbnetv3"])
+def test_a_recipe_is_nearest_to_itself(name: str) -> None:
+    space, rng = space_of(name), np.random.default_rng(1)
+    for _ in range(50):
+        first, second = space.sample(rng), space.sample(rng)
+        recipe = space.candidate(first).recipe
+        assert recipe is not None
+        again = space.candidate(space.trained_by(second, recipe.to_dict()))
+        assert again.recipe == recipe
+        assert again.architecture == space.candidate(second).architecture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from nas.core.work import Evaluate, Next, Outcome, Spent, Start
 from nas.strategies.base import Strategy
 
 Figures = Callable[[Evaluate], Mapping[str, float] | None]
+Curves = Callable[[Evaluate], Mapping[str, Sequence[float]]]
 
 
 @dataclass
@@ -24,12 +25,14 @@ class Ledger:
         most: Most works that went on at one time.
         begins: When each of `outcomes` was begun, and
         ends: when it was done, on the clock of `duration`.
+        found: What the strategy returned, if it came to its end.
     """
 
     outcomes: list[Outcome] = field(default_factory=list)
     most: int = 0
     begins: list[float] = field(default_factory=list)
     ends: list[float] = field(default_factory=list)
+    found: Any = None
 
     def counts(self) -> list[int]:
         """Trainings to each budget, smallest budget first."""
@@ -63,6 +66,7 @@ def drive(
     seed: int = 0,
     duration: Callable[[Evaluate], float] | None = None,
     epochs: float = float("inf"),
+    curves: Curves = lambda work: {},
 ) -> Ledger:
     """Run a strategy to its end.
 
@@ -73,6 +77,7 @@ def drive(
         seed: Of all its chance.
         duration: How long a started work takes; one after another if None.
         epochs: The strategy is closed once it has spent so many.
+        curves: Figures of a work epoch by epoch.
     """
     ledger = Ledger()
     running: list[tuple[float, int, Evaluate, float]] = []
@@ -82,7 +87,7 @@ def drive(
         found = figures(work)
         cost = Spent((work.budget or 0.0) - (work.since or 0.0), 1)
         status = "failed" if found is None else "ok"
-        outcome = Outcome(work, status, found or {}, spent=cost)
+        outcome = Outcome(work, status, found or {}, curve=curves(work), spent=cost)
         ledger.outcomes.append(outcome)
         return outcome
 
@@ -91,7 +96,8 @@ def drive(
     while ledger.epochs() < epochs:
         try:
             request = generator.send(answer)
-        except StopIteration:
+        except StopIteration as stop:
+            ledger.found = stop.value
             break
         if isinstance(request, Start):
             for work in request.works:

@@ -17,6 +17,17 @@ SAMPLING = [name for name in STRATEGIES.names() if not STRATEGIES.get(name).sess
 SMALL: dict[str, list[dict[str, Any]]] = {
     "asha": [{"levels": (1, 2, 4), "eta": 2}, {"levels": (1, 3), "parallel": 3, "schedule": "own"}],
     "bananas": [{"initial": 3, "batch": 2, "pool": 6, "encoding": "onehot"}],
+    "fbnetv3": [
+        {
+            "predictor": "gp",
+            "predictor_settings": {"encoding": "onehot"},
+            "pool": 20,
+            "first": 5,
+            "batch": 2,
+            "rounds": 2,
+            "search": {"best": 2, "random": 2, "children": 1, "generations": 1, "patience": 1},
+        }
+    ],
     "hyperband": [{"levels": (1, 2, 4), "eta": 2}],
     "local-search": [{}, {"improvement": "best", "initial": 2}, {"batch": 3}],
     "nsga2": [

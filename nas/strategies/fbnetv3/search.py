@@ -18,6 +18,7 @@ from nas.strategies.base import Finding
 from nas.strategies.fbnetv3.readings import Plan, Readings, Rules
 from nas.strategies.fbnetv3.surrogate import Knowledge, Surrogate
 from nas.strategies.fbnetv3.terrain import Target, Terrain
+from search_spaces.recipes.joint import RecipeSpace
 
 if TYPE_CHECKING:
     from nas.strategies.fbnetv3.strategy import FbnetV3Settings
@@ -88,8 +89,21 @@ class Search:
         return self._trained.get(self._problem.space.identity(member), candidate)
 
     def start(self) -> list[dict[str, Any]]:
-        """Choices of the first batch."""
-        return [dict(member.choices) for member in self.terrain.pool[: self._settings.first]]
+        """Choices of the first batch.
+
+        In a joint space every second one is trained by the recipe that is usual otherwise, or the
+        nearest to it: most of a space of recipes is worse, so this is what to begin from (a prior
+        on good defaults). `mode=paper` knows none.
+        """
+        space, usual = self._problem.space, self._problem.usual
+        found: dict[str, Architecture] = {}
+        for place, member in enumerate(self.terrain.pool):
+            if place % 2 and usual and isinstance(space, RecipeSpace) and self._settings.familiar:
+                member = space.trained_by(member, usual)
+            found.setdefault(space.identity(member), member)
+            if len(found) == self._settings.first:
+                break
+        return [dict(member.choices) for member in found.values()]
 
     def take(self, chosen: Sequence[Mapping[str, Any]]) -> list[Candidate]:
         """Candidates of members that nobody trained yet; they are claimed."""
@@ -245,7 +259,9 @@ class Search:
         self._ready()
         order = np.argsort(self.surrogate.scores(read), kind="stable")
         first = [read[int(row)] for row in order[: s.search.best]]
-        first += self.terrain.some(target, s.search.random, seed)
+        # Somebody has to be there to begin with.
+        drawn = s.search.random or (0 if first else s.search.best)
+        first += self.terrain.some(target, drawn, seed)
         found = genetic_search(
             self._problem.space,
             first,

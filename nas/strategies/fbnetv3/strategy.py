@@ -13,6 +13,7 @@ ours. The default differs in what follows from measurements (`benchmarks/nars.py
 - a stack of predictors that suits few readings, to which free statistics are inputs;
 - batches by what can be hoped of predictions beside what is known exactly, spread over the front
   of all objectives by hypervolume, from the pool and from a genetic search around the front;
+- where recipes are searched, it begins at the one that is usual otherwise as well;
 - where short trainings order well enough, many are trained shortly and the best of them go on;
 - without `targets`, limits are laid over the range of the first objective that is known exactly.
 
@@ -41,7 +42,7 @@ from nas.core.config import Settings as SettingsModel
 from nas.core.errors import ConfigError
 from nas.core.problem import Problem
 from nas.core.space import Space
-from nas.core.work import Evaluate, Outcome, Request
+from nas.core.work import Evaluate, Next, Outcome, Request, Start
 from nas.strategies.base import Finding, Strategy
 from nas.strategies.fbnetv3.early_stop import Correlation
 from nas.strategies.fbnetv3.readings import ROUND, Plan
@@ -59,6 +60,7 @@ PUBLISHED: Mapping[str, Any] = {
     "acquisition": "greedy",
     "predictor": "nars",
     "verify": 1,
+    "familiar": False,
 }
 OURS: Mapping[str, Any] = {
     "pool": 4000,
@@ -66,6 +68,7 @@ OURS: Mapping[str, Any] = {
     "acquisition": "lcb",
     "predictor": "stacked",
     "verify": 2,
+    "familiar": True,
     "front": 3,
 }
 ALONE: Mapping[str, Any] = {
@@ -106,6 +109,8 @@ class FbnetV3Settings(Settings):
         predictor: A regressing predictor; by default `stacked`, published `nars`.
         predictor_settings: Its settings.
         verify: How many found for each target are trained in full; by default 2, published 1.
+        familiar: Whether every second training of the first batch is by the recipe that is usual
+            otherwise, where recipes are searched; by default so, published not.
         search: The genetic search.
     """
 
@@ -127,6 +132,7 @@ class FbnetV3Settings(Settings):
     predictor: str | None = None
     predictor_settings: Json | None = None
     verify: int | None = Field(None, ge=0, le=1000)
+    familiar: bool | None = None
     search: GeneticSettings = GeneticSettings()
 
     @model_validator(mode="after")
@@ -161,8 +167,7 @@ class FbnetV3(Strategy):
         super().__init__(settings)
         self._complete = self.settings.complete
         for text in (*self.settings.targets, *self.settings.within):
-            if not Target.parse(text).bands:
-                raise ConfigError("a limit is empty", "give METRIC<=LIMIT, or leave it out")
+            _parsed(text)
 
     @property
     def unending(self) -> FbnetV3:
@@ -227,7 +232,7 @@ class FbnetV3(Strategy):
         Raises:
             ConfigError: Limits leave nothing, or are of what is not known without training.
         """
-        parsed = [Target.parse(text) for text in targets]
+        parsed = [_parsed(text) for text in targets]
         search = self._search(problem, _seed(rng), parsed)
         search.terrain.check()
         stages: dict[bool, list[Outcome]] = {True: [], False: []}
@@ -255,8 +260,8 @@ class FbnetV3(Strategy):
         candidates = search.take(problem.remember("batch-1", search.start))
         since = None
         for level in self.levels() or (None,):
-            told = yield [Plan(epochs, epochs).work(c, level, since, 1) for c in candidates]
-            search.readings.add(told)
+            works = [Plan(epochs, epochs).work(c, level, since, 1) for c in candidates]
+            told = yield from _trained(search, works)
             candidates = [outcome.candidate for outcome in told if outcome.ok]
             since = level
 
@@ -264,20 +269,20 @@ class FbnetV3(Strategy):
             plan, found = search.decided()
             return {**asdict(plan), "correlations": [round(value, 4) for value in found]}
 
-        told = problem.remember("plan", decide)
-        search.plan = Plan(told["full"], told["stop"], told["cheap"])
-        problem.announce("early stop", told)
+        decided = problem.remember("plan", decide)
+        search.plan = Plan(decided["full"], decided["stop"], decided["cheap"])
+        problem.announce("early stop", decided)
 
     def _later_batch(
         self, search: Search, problem: Problem, candidates: Sequence[Candidate], turn: int
     ) -> Generator[Request, Any, None]:
         plan = search.plan
         if plan.cheap is not None:
-            told = yield [plan.work(c, plan.cheap, None, turn) for c in candidates]
-            search.readings.add(told)
+            works = [plan.work(c, plan.cheap, None, turn) for c in candidates]
+            told = yield from _trained(search, works)
             candidates = promoted(problem, told, search.promoted(len(told)))
-        told = yield [plan.work(c, plan.stop, plan.cheap, turn) for c in candidates]
-        search.readings.add(told)
+        works = [plan.work(c, plan.stop, plan.cheap, turn) for c in candidates]
+        yield from _trained(search, works)
 
     def _laid(self, search: Search, problem: Problem) -> list[Target]:
         """The targets: those asked for, or limits over the range of a known objective."""
@@ -303,13 +308,37 @@ class FbnetV3(Strategy):
         if s.verify:
             done = search.readings.at(plan.full)
             left = dict.fromkeys(c for found in named for c in found if c.id not in done)
-            told = yield [
-                plan.work(c, plan.full, search.readings.reached(c), "verify") for c in left
-            ]
-            search.readings.add(told)
+            since = search.readings.reached
+            works = [plan.work(c, plan.full, since(c), "verify") for c in left]
+            yield from _trained(search, works)
         if s.mode == "paper" or not s.verify:
             return list(dict.fromkeys(found[0] for found in named if found))
         return search.best_trained(targets, plan.full)
+
+
+def _trained(search: Search, works: Sequence[Evaluate]) -> Generator[Request, Any, list[Outcome]]:
+    """Have different works done, and take in the outcomes in the order of the works.
+
+    Those that are done when the budget is spent are taken in as well.
+    """
+    told: dict[str, Outcome] = {}
+    yield Start(works)
+    try:
+        for _ in works:
+            outcome = yield Next()
+            told[outcome.work.key] = outcome
+    finally:
+        done = [told[work.key] for work in works if work.key in told]
+        search.readings.add(done)
+    return done
+
+
+def _parsed(text: str) -> Target:
+    """A target of at least one limit."""
+    target = Target.parse(text)
+    if not target.bands:
+        raise ConfigError("a limit is empty", "give METRIC<=LIMIT, or leave it out")
+    return target
 
 
 def _seed(rng: np.random.Generator) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
@@ -25,6 +26,12 @@ Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 
 REFUSED: Final = 1e6
 """Added to what a candidate costs that is expected to break a limit, times how far."""
+
+SOME: Final = 256
+"""Random members that tell which figures are always above 0."""
+
+BELOW: Final = 1e-3
+"""Times the least of their figures: logarithms of what is less are cut off there."""
 
 
 class Knowledge:
@@ -69,12 +76,27 @@ class Knowledge:
                 )
 
     def table(self, members: Sequence[Architecture]) -> Floats:
-        """What is known ``(n, k)``, logarithms of what is always above 0."""
-        rows = [list(self(member).values()) for member in members]
-        table = np.array(rows, np.float64).reshape(len(rows), len(self.metrics))
-        positive = (table > 0).all(axis=0)
-        table[:, positive] = np.log(table[:, positive])
+        """What is known ``(n, k)``, logarithms of figures that random members have above 0.
+
+        A member's row does not depend on the other members.
+        """
+        table, least = self._raw(members), self._least
+        positive = least > 0
+        table[:, positive] = np.log(np.maximum(table[:, positive], BELOW * least[positive]))
         return table
+
+    @cached_property
+    def _least(self) -> Floats:
+        """The least figures of some random members ``(k,)``."""
+        rng = np.random.default_rng(0)
+        least: Floats = self._raw([self._problem.space.sample(rng) for _ in range(SOME)]).min(
+            axis=0
+        )
+        return least
+
+    def _raw(self, members: Sequence[Architecture]) -> Floats:
+        rows = [list(self(member).values()) for member in members]
+        return np.array(rows, np.float64).reshape(len(rows), len(self.metrics))
 
 
 @dataclass(frozen=True)
@@ -133,9 +155,19 @@ class Surrogate:
             raise ConfigError(f"predictor {predictor!r} only ranks", "use one that regresses")
         self._predictors = {index: self._made(index) for index in self.learned}
 
-    def _made(self, index: int) -> Predictor:
-        kind = get_predictor(self._name)
-        return kind(self._problem.space, self._settings, derive(self._seed, "predictor", index))
+    def _made(self, index: int, *, several: bool = False) -> Predictor:
+        """The predictor of an objective; a stack of it alone where it could not tell levels apart.
+
+        Told of several levels, most predictors answer in places of an order, not in figures.
+        """
+        name, settings = self._name, self._settings
+        kind = get_predictor(name)
+        if several and not kind.levels and name != "ensemble":
+            kind, settings = (
+                get_predictor("stacked"),
+                {"members": [name], "settings": {name: settings}},
+            )
+        return kind(self._problem.space, settings, derive(self._seed, "predictor", index))
 
     def fit(self, readings: Sequence[Reading]) -> bool:
         """Learn from everything that was read; whether there was anything to learn.
@@ -145,9 +177,10 @@ class Surrogate:
         members = [reading.member for reading in readings]
         extra = self._extra(members)
         informed = False
-        for index, predictor in self._predictors.items():
+        for index in self.learned:
             table = np.array([reading.costs[:, index] for reading in readings], np.float64)
-            predictor.fit(members, _labels(table), extra)
+            predictor = self._made(index, several=table.shape[1] > 1)
+            self._predictors[index] = predictor.fit(members, _labels(table), extra)
             informed = informed or np.isfinite(table).sum() > 1
         return informed
 
