@@ -202,11 +202,13 @@ def check_recipe(config: RunConfig) -> None:
 def preset_for(defaults: Mapping[str, Any], evaluator: str) -> dict[str, Any]:
     """A preset without what it says of our own trainings, where the evaluator has others.
 
-    Recipes go if it has a recipe of its own (`check_recipe`); objectives, if it does not report
+    Recipes go if it has a recipe of its own (`check_recipe`) and the preset is not for this very
+    evaluator, which it then names; objectives, if it does not report
     them all, make way for its goal.
     """
     values, account = dict(defaults), account_of(evaluator)
-    if _own_recipe(evaluator) is not None:
+    meant = defaults.get("evaluator") == evaluator.partition(":")[0]
+    if _own_recipe(evaluator) is not None and not meant:
         values.pop("recipe", None)
         final = values.get("final", {})
         values["final"] = {key: value for key, value in final.items() if key != "recipe"}

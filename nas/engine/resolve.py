@@ -132,9 +132,10 @@ def check(config: RunConfig, function: EvaluatorTarget | None = None) -> RunConf
     """
     space = get_space(config.space)
     Budget.parse(config.budget)
-    _check_network(config.network, space, "network")
+    networks = _networks_of(space)
+    _check_network(config.network, networks, "network")
     for scale in config.final.scales:
-        _check_network(scale, space, "final.scales")
+        _check_network(scale, networks, "final.scales")
     check_recipe(config)
     settings = _strategy_settings(config, space)
     evaluating = check_evaluator(config, settings, function)
@@ -160,7 +161,10 @@ def default_strategy(space: Space, evaluator: str = "train") -> str:
     """The space's own; `darts` for one with a supernet; else (and on a table) one that samples."""
     if looking_up(evaluator) is not None:
         return "regularized-evolution"
-    return space.strategy or ("darts" if has_supernet(space) else "regularized-evolution")
+    own = space.strategy
+    if own and STRATEGIES.get(own).sessions and evaluator.partition(":")[0] != space.evaluator:
+        own = ""  # its sessions train and judge as the space's own evaluator does
+    return own or ("darts" if has_supernet(space) else "regularized-evolution")
 
 
 def has_supernet(space: Space) -> bool:
@@ -295,7 +299,12 @@ def _preset(strategy: str, scale: Any, space: Space, evaluator: str) -> dict[str
     for pattern, over in special.items():
         if fnmatchcase(space.networks, pattern):
             values = merge(values, over)
-    return values if table else _fitting(values, space)
+    return values if table else _fitting(values, _networks_of(space))
+
+
+def _networks_of(space: Space) -> Space:
+    """The space whose networks candidates have: of a part of a pair, that of pairs."""
+    return space if space.networks == space.name else get_space(space.networks)
 
 
 def _fitting(values: dict[str, Any], space: Space) -> dict[str, Any]:
@@ -336,6 +345,13 @@ def _strategy_settings(config: RunConfig, space: Space) -> dict[str, Any]:
     if "supernet" in kind.sessions.values() and not has_supernet(space):
         raise UnsupportedError(
             f"strategy {config.strategy!r} needs a supernet, which {space.name!r} has not",
+            "use one that samples, e.g. --strategy random",
+        )
+    judge = config.evaluator.partition(":")[0]
+    if "gan-supernet" in kind.sessions.values() and judge != space.evaluator:
+        raise UnsupportedError(
+            f"strategy {config.strategy!r} judges as evaluator {space.evaluator!r} does,"
+            f" not {config.evaluator!r}",
             "use one that samples, e.g. --strategy random",
         )
     model = build_settings(kind.Settings, config.settings, f"setting of {config.strategy}")

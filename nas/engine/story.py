@@ -153,7 +153,9 @@ def decision(payload: Mapping[str, Any], step: int) -> Told:
     topology = payload.get("what") == "topology"
     kept = [str(name) for name in payload.get("kept") or ()]
     sure = payload.get("confidence") or 0.0
-    if sure:
+    if payload.get("reason"):
+        reason = str(payload["reason"])
+    elif sure:
         reason = f"{100 * sure:.1f}% sure"
     elif payload.get("complete"):
         reason = "all pictures seen, the leader may be chance"

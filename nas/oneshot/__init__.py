@@ -19,3 +19,8 @@ SESSIONS: Registry[Any] = Registry("session", "nas.sessions")
 SESSIONS.add(
     "supernet", "nas.oneshot.session:open_supernet", "a weight-sharing network and its training"
 )
+SESSIONS.add(
+    "gan-supernet",
+    "nas.oneshot.gan:open_gan_supernet",
+    "generators that share weights, and pairs with discriminators that do",
+)

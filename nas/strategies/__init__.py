@@ -28,6 +28,11 @@ STRATEGIES.add(
     "nas.strategies.fbnetv3.strategy:FbnetV3",
     "a pretrained predictor chooses batches, then finds the best for every limit",
 )
+STRATEGIES.add(
+    "eagan",
+    "nas.strategies.eagan.strategy:Eagan",
+    "GANs in two stages: generators that share weights, then discriminators in pairs",
+)
 STRATEGIES.add("hyperband", "nas.strategies.hyperband:Hyperband", "brackets of successive halving")
 STRATEGIES.add(
     "local-search",

@@ -58,6 +58,7 @@ class GanSpace(Space):
     """
 
     evaluator = "gan"
+    strategy = "eagan"
     least: Mapping[str, int] = LEAST
     multiple: Mapping[str, int]
 

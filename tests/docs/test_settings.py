@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from nas.cli.plan import expected
 from nas.engine.resolve import SCALES, resolve
 from nas.strategies.darts import DartsSettings
+from nas.strategies.eagan.settings import EaganSettings
 from nas.strategies.fbnetv3.strategy import FbnetV3Settings
 from nas.strategies.rank_nosh import RankNoshSettings
 
@@ -21,6 +22,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE = DOCS / "darts.md"
 PAGES: dict[Path, type[BaseModel]] = {
     PAGE: DartsSettings,
+    DOCS / "gan.md": EaganSettings,
     DOCS / "fbnetv3.md": FbnetV3Settings,
     DOCS / "rank-nosh.md": RankNoshSettings,
 }

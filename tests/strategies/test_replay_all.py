@@ -8,6 +8,7 @@ import pytest
 
 from nas.engine.executors.base import Setup
 from nas.strategies import STRATEGIES, Strategy
+from nas.testing.gan import ToyEagan, toy_gan_problem
 from nas.testing.replay import Trial, check_replay
 from nas.testing.toys import toy_evaluator, toy_problem
 
@@ -48,4 +49,18 @@ def test_a_kill_at_every_event(name: str, settings: dict[str, Any], objectives: 
     strategy: Strategy = STRATEGIES.get(name)(settings)
     problem = toy_problem(*objectives)
     trial = Trial(strategy, problem, Setup(evaluator=toy_evaluator), "9evaluations")
+    assert check_replay(trial) > 20
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"discriminators": {"stop": False}}, {"mode": "paper", "picks": 3}],
+    ids=["default", "paper"],
+)
+def test_a_search_of_gans_killed_at_every_event(settings: dict[str, Any]) -> None:
+    first = {"warmup": 2, "rounds": 2, "epochs": 1, "population": 4}
+    own = settings.get("discriminators", {})
+    second = {"warmup": 0, "rounds": 2, "population": 3, "replicates": 2, **own}
+    strategy = ToyEagan({"chunk": 2, **settings, "generators": first, "discriminators": second})
+    trial = Trial(strategy, toy_gan_problem(), Setup(evaluator=toy_evaluator))
     assert check_replay(trial) > 20

@@ -219,3 +219,20 @@ def test_an_extractor_that_is_broken_on_real_images_is_no_candidates_fault() -> 
     with pytest.raises(DataError, match="gives no finite features"):
         Judge(Broken(), data(), "validation", "cpu")
     assert "classifier" in EXTRACTORS.names()
+
+
+def test_a_distance_has_the_error_that_drawing_images_gives_it() -> None:
+    """The jackknife's error beside the spread of distances of images drawn independently."""
+    data, count = load_data("digits"), 200
+    half = ModuleExtractor("halves", nn.Sequential(nn.AvgPool2d((4, 2)), nn.Flatten()), 8)
+    judge = Judge(half, data, "validation", "cpu", resamples=0)
+    rng = np.random.default_rng(0)
+    pool = data.train.images[torch.from_numpy(rng.permutation(len(data.train))[:400])]
+    found, errors = [], []
+    for _ in range(60):
+        images = pool[torch.from_numpy(rng.integers(len(pool), size=count))] // 2
+        estimate = judge.estimate(images, 10)
+        assert estimate.value == judge.distance(images)
+        found.append(estimate.value)
+        errors.append(estimate.error)
+    assert np.mean(errors) == pytest.approx(np.std(found, ddof=1), rel=0.35)

@@ -1,0 +1,271 @@
+"""Is what EAGAN finds on digits better than drawing at random, and does its supernet know?
+
+    python benchmarks/eagan.py [--seed 0] [--scale quick] [--set KEY=VALUE ...] [--epochs 16]
+        [--fresh 5] [--random 10] [--random-seeds 2] [--best-of] [--baselines] [--classes 10]
+        [--rank 20]
+
+The search is that of ``nas search --space gan`` without what follows it. Trainings are those of
+the evaluator `gan`: pairs at 12 channels, 16 epochs of 25 steps; reported is the Frechet distance
+of the test images, by which nothing was chosen. One thread.
+
+``--fresh N``: the pair found, trained on N seeds, against ``--random`` random pairs on two seeds
+each: its mean has to be below their median, one-sided permutation test of all trainings.
+``--best-of``: random search with the multiply-accumulates of the search (trainings of 6 epochs),
+its best on the same fresh seeds. ``--baselines``: members made by hand or published, likewise.
+``--classes N``: N trainings of the pair found; how many of the ten classes have at least one in a
+hundred of its images, as the extractor sees them.
+``--rank N``: rank correlation of scores with shared weights, at the end of stage 1, and distances
+of N random generators trained by themselves, with the ceiling that two seeds of the latter have.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+
+from nas.core.architecture import Candidate
+from nas.core.config import RunConfig
+from nas.core.errors import CandidateError
+from nas.core.objective import parse_objectives
+from nas.core.problem import Problem
+from nas.core.protocols import Context
+from nas.core.seeds import derive
+from nas.core.work import Call, Evaluate, Outcome
+from nas.engine.resolve import resolve
+from nas.evaluators import WEIGHTS
+from nas.evaluators.gan import GanEvaluator, build_pair
+from nas.measure.gan.extractors import built
+from nas.measure.gan.features import logits_of
+from nas.oneshot.gan import open_gan_supernet
+from nas.strategies.eagan.strategy import Eagan
+from nas.training import load_data, load_weights
+from nas.training.gan.images import drawn
+from search_spaces import get_space
+
+FRESH = 1000
+"""First seed of trainings of what was found; no search has it."""
+BASELINES = ("EAGAN", "EAGAN_G", "AdversarialNAS", "smallest")
+BY_HAND = ("gan-residual:SNGAN", "gan-residual:R3GAN_tiny")
+Look = Callable[[Any], None]
+
+
+def search(config: RunConfig, look: Look | None = None) -> tuple[list[Candidate], float, int]:
+    """What the strategy finds, its multiply-accumulates and epochs; `look` sees stage 1's end."""
+    problem = Problem(get_space(config.space), parse_objectives(config.objectives), announce=told)
+    session = open_gan_supernet(config.model_dump(mode="json"), Context(device="cpu"))
+    rng = np.random.default_rng(derive(config.seed, "search"))
+    generator = Eagan(config.settings).run(problem, rng)
+    answer: Any = None
+    calls, macs, epochs = 0, 0.0, 0.0
+    while True:
+        try:
+            (call,) = generator.send(answer)
+        except StopIteration as end:
+            if look is not None and session.generators is not None:  # there was no stage 2
+                look(session)
+            return end.value, macs, int(epochs)
+        assert isinstance(call, Call)
+        if call.method == "pair" and look is not None:
+            look(session)
+        calls += 1
+        context = Context(seed=derive(config.seed, "call", calls))
+        reply = session.call(call.method, call.arguments, context)
+        macs, epochs = macs + reply.spent.macs, epochs + reply.spent.epochs
+        answer = [Outcome(call, value=reply.value)]
+
+
+def told(topic: str, payload: Any) -> None:
+    """Decisions, as they are made."""
+    if topic == "decision":
+        print(f"  {payload['edge']} {payload['kept'][0]}: {payload['reason']}", flush=True)
+
+
+@cache
+def evaluator(text: str) -> GanEvaluator:
+    """One for each configuration: the extractor is trained once."""
+    return GanEvaluator(RunConfig.model_validate_json(text).model_dump(mode="json"))
+
+
+def trained(
+    config: RunConfig, candidate: Candidate, epochs: int, seed: int, split: str = "test"
+) -> dict[str, float]:
+    """Figures of one training, `classes` among them; none of a failed one."""
+    with tempfile.TemporaryDirectory() as folder:
+        context = Context(device="cpu", scratch=Path(folder))
+        work = Evaluate(candidate, epochs, seed, split)  # type: ignore[arg-type]
+        try:
+            reply = evaluator(config.model_dump_json()).evaluate(work, context)
+        except CandidateError as error:
+            print(f"  failed: {error}", flush=True)
+            return {"fd_classifier": np.inf, "test_fd_classifier": np.inf, "macs spent": 0.0}
+        found = {**reply.figures, "macs spent": reply.spent.macs}
+        if split == "test":
+            found["classes"] = classes(config, candidate, seed, Path(folder) / WEIGHTS)
+    return found
+
+
+def classes(config: RunConfig, candidate: Candidate, seed: int, weights: Path) -> int:
+    """Classes that at least one in a hundred of 2,000 images is taken for."""
+    data = load_data("digits", config.seed)
+    pair: Any = build_pair(candidate, data.input_shape, config.network, "rpgan", seed)
+    load_weights(pair.generator, weights)
+    z = torch.randn(2000, pair.generator.latent, generator=torch.Generator().manual_seed(seed))
+    images = drawn(pair.generator.eval(), z, "cpu")
+    logits = logits_of(built("classifier", data, config.seed, "cpu"), images, "cpu")
+    assert logits is not None
+    counts = np.bincount(logits.argmax(1), minlength=10)
+    return int((counts >= 20).sum())
+
+
+def said(values: Sequence[float]) -> str:
+    return " ".join(f"{value:.2f}" for value in values)
+
+
+def permuted(found: Sequence[float], others: Sequence[float], draws: int = 20_000) -> float:
+    """One-sided: how often relabelled trainings have a mean so far below the others' median."""
+    rng = np.random.default_rng(0)
+    pool, count = np.array([*found, *others]), len(found)
+
+    def statistic(values: Any) -> float:
+        return float(values[:count].mean() - np.median(values[count:]))
+
+    seen = statistic(pool)
+    hits = sum(statistic(rng.permutation(pool)) <= seen for _ in range(draws))
+    return (hits + 1) / (draws + 1)
+
+
+def random_search(config: RunConfig, macs: float, rng: np.random.Generator) -> Candidate:
+    """The best of as many random pairs as the search's cost pays for."""
+    space = get_space("gan")
+    number, spent, best = 0, 0.0, (np.inf, Candidate(space.members["EAGAN"]))
+    while spent < macs:
+        candidate = space.candidate(space.sample(rng))
+        found = trained(config, candidate, 6, 0, "validation")
+        spent += found["macs spent"] or macs / 40
+        best = min(best, (found["fd_classifier"], candidate), key=lambda item: item[0])
+        number += 1
+    print(f"random search: {number} pairs, best short training {best[0]:.2f}", flush=True)
+    return best[1]
+
+
+def rank(config: RunConfig, asked: Any, session: Any) -> None:
+    """How scores at the end of stage 1 order generators, against trainings of their own."""
+    space: Any = get_space("gan-generator")
+    rng = np.random.default_rng(77)
+    members = [space.sample(rng) for _ in range(asked.rank)]
+    texts = [space.format(member) for member in members]
+    rows = session.call("score", {"paths": texts}, Context(seed=5)).value
+    scores = [np.inf if row is None else row["fd_classifier"] for row in rows]
+    alone = np.array(
+        [
+            [trained(config, space.candidate(m), asked.epochs, s)["fd_classifier"] for m in members]
+            for s in range(2)
+        ]
+    )
+    keep = np.isfinite(alone).all(0) & np.isfinite(scores)
+    shared, alone = np.array(scores)[keep], alone[:, keep]
+    print(f"shared {said(shared)}\nalone 0 {said(alone[0])}\nalone 1 {said(alone[1])}")
+    for name, first, second in (
+        ("supernet and mean of two trainings", shared, alone.mean(0)),
+        ("supernet and one training", shared, alone[0]),
+        ("ceiling: two trainings", alone[0], alone[1]),
+    ):
+        value = spearmanr(first, second).statistic
+        low, high = interval(first, second)
+        print(
+            f"rank correlation, {name}: {value:.2f} (95% {low:.2f} to {high:.2f}),"
+            f" {len(first)} generators",
+            flush=True,
+        )
+
+
+def interval(first: Any, second: Any, draws: int = 2000) -> tuple[float, float]:
+    """Percentiles over resampled pairs."""
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(draws):
+        places = rng.integers(len(first), size=len(first))
+        found.append(spearmanr(first[places], second[places]).statistic)
+    low, high = np.nanpercentile(found, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--scale", default="quick")
+    parser.add_argument("--set", action="append", default=[])
+    parser.add_argument("--epochs", type=int, default=16, help="of a full training")
+    parser.add_argument("--fresh", type=int, default=5)
+    parser.add_argument("--random", type=int, default=10)
+    parser.add_argument("--random-seeds", type=int, default=2)
+    parser.add_argument("--best-of", action="store_true")
+    parser.add_argument("--baselines", action="store_true")
+    parser.add_argument("--classes", type=int, default=0)
+    parser.add_argument("--rank", type=int, default=0)
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    given = {"space": "gan", "preset": asked.scale, "seed": asked.seed, "device": "cpu"}
+    config = resolve({**given, "data": "digits"}, assignments=asked.set)
+    began = time.process_time()
+    look = (lambda session: rank(config, asked, session)) if asked.rank else None
+    found, macs, epochs = search(config, look)
+    space: Any = get_space("gan")
+    print(
+        f"search, seed {asked.seed}: {space.format(found[0].architecture)}, {epochs} epochs,"
+        f" {macs / 1e9:.0f} G multiply-adds, {time.process_time() - began:.0f} CPU s",
+        flush=True,
+    )
+    seeds = range(FRESH, FRESH + max(asked.fresh, asked.classes))
+    trainings = [trained(config, found[0], asked.epochs, seed) for seed in seeds]
+    tested = [one["test_fd_classifier"] for one in trainings]
+    if trainings:
+        print(f"found: {said(tested)}, mean {np.mean(tested):.2f}", flush=True)
+    if asked.classes:
+        counts = [int(one.get("classes", 0)) for one in trainings]
+        print(f"classes of ten: {counts}, {sum(c >= 9 for c in counts)} of {len(counts)} with 9")
+    rng = np.random.default_rng(1234)
+    drawn_pairs = [space.candidate(space.sample(rng)) for _ in range(asked.random)]
+    others = [
+        [
+            trained(config, pair, asked.epochs, seed)["test_fd_classifier"]
+            for seed in range(asked.random_seeds)
+        ]
+        for pair in drawn_pairs
+    ]
+    for row in others:
+        print(f"random: {said(row)}", flush=True)
+    flat = [value for row in others for value in row]
+    if tested and flat:
+        print(
+            f"found mean {np.mean(tested):.2f}, random median {np.median(flat):.2f}, mean"
+            f" {np.mean(flat):.2f}, best {min(flat):.2f}; one-sided p {permuted(tested, flat):.4f}",
+            flush=True,
+        )
+    fresh = range(FRESH, FRESH + asked.fresh)
+    if asked.best_of:
+        rival = random_search(config, macs, np.random.default_rng(asked.seed + 1))
+        values = [trained(config, rival, asked.epochs, s)["test_fd_classifier"] for s in fresh]
+        print(f"best of random search: {said(values)}, mean {np.mean(values):.2f}", flush=True)
+    if asked.baselines:
+        named = {name: space.members[name] for name in BASELINES}
+        for name in BY_HAND:
+            where, _, member = name.partition(":")
+            named[name] = get_space(where).members[member]
+        for name, member in named.items():
+            pair = Candidate(member)
+            values = [trained(config, pair, asked.epochs, s)["test_fd_classifier"] for s in fresh]
+            print(f"{name}: {said(values)}, mean {np.mean(values):.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,509 @@
+"""The session "gan-supernet" on real, tiny networks: what each stage moves and what it must not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor, nn
+
+from nas.core.config import RunConfig, merge
+from nas.core.errors import DataError, Interrupted, UnsupportedError
+from nas.core.objective import parse_objectives
+from nas.core.problem import Problem
+from nas.core.protocols import Context
+from nas.engine.executors.base import Setup
+from nas.measure.gan.features import ModuleExtractor
+from nas.oneshot.gan import GanSession, open_gan_supernet
+from nas.oneshot.gan_parts import balanced
+from nas.strategies.eagan.strategy import Eagan
+from nas.testing.replay import Trial, check_replay
+from nas.training.data.dataset import DataSet
+from search_spaces import get_space
+from search_spaces.gan.sharing import copy_weights
+
+NETWORK = {"generator_channels": 3, "discriminator_channels": 3, "latent": 6}
+SETTINGS: dict[str, Any] = {
+    "samples": 60,
+    "groups": 3,
+    "chunk": 2,
+    "generators": {"warmup": 1, "rounds": 2, "epochs": 1, "population": 4, "paths": 2},
+    "discriminators": {
+        "rounds": 2,
+        "warmup": 1,
+        "steps": 2,
+        "population": 3,
+        "replicates": 1,
+        "stop": False,
+    },
+}
+GENERATORS: Any = get_space("gan-generator")
+DISCRIMINATORS: Any = get_space("gan-discriminator")
+AUTOGAN = DISCRIMINATORS.format(DISCRIMINATORS.members["AutoGAN"])
+
+
+def halves(data: DataSet, seed: int, device: str) -> ModuleExtractor:
+    """Means of eight parts: nothing to be trained."""
+    return ModuleExtractor("halves", nn.Sequential(nn.AvgPool2d((4, 2)), nn.Flatten()), 8)
+
+
+def config(limit: int = 40, recipe: Any = None, **settings: Any) -> RunConfig:
+    return RunConfig(
+        space="gan",
+        strategy="eagan",
+        evaluator=f"gan:{__name__}:halves",
+        objectives=("fd_halves:min", "params:min"),
+        network=NETWORK,
+        data_settings={"limit": limit},
+        recipe={"batch_size": 12, "learning_rate": 1e-2, "ema_decay": 0.9, **(recipe or {})},
+        settings=merge(SETTINGS, settings),
+    )
+
+
+class Driver:
+    """Calls a session with seeds that depend on the number of the call."""
+
+    def __init__(self, calls: int = 0, **given: Any) -> None:
+        self.given, self.calls = given, calls
+        self.session = open_gan_supernet(config(**given).model_dump(mode="json"), Context())
+
+    def __call__(self, method: str, **arguments: Any) -> Any:
+        self.calls += 1
+        return self.session.call(method, arguments, Context(seed=self.calls)).value
+
+    @property
+    def one(self) -> Any:
+        return self.session.generators
+
+    @property
+    def two(self) -> Any:
+        return self.session.pairs
+
+    def reopened(self, path: Path) -> Driver:
+        self.session.save(path)
+        other = Driver(self.calls, **self.given)
+        chance = torch.get_rng_state()
+        other.session.load(path)
+        assert torch.equal(torch.get_rng_state(), chance)
+        return other
+
+
+def texts(space: Any, count: int, seed: int = 0) -> list[str]:
+    rng = np.random.default_rng(seed)
+    return [space.format(space.sample(rng)) for _ in range(count)]
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, part in value.items():
+            if key != "global_chance":  # set anew at the beginning of every epoch
+                yield from leaves(part, f"{path}/{key}")
+    elif isinstance(value, list | tuple):
+        for number, part in enumerate(value):
+            yield from leaves(part, f"{path}/{number}")
+    else:
+        yield path, value.detach().clone() if isinstance(value, Tensor) else value
+
+
+def state(of: Any) -> dict[str, Any]:
+    """A copy of everything: of a module, an optimizer, a learner, a stage, a session."""
+    if isinstance(of, GanSession):
+        return dict(leaves([p.state() if p else None for p in (of.generators, of.pairs)]))
+    read = of.state_dict if hasattr(of, "state_dict") else of.state
+    return dict(leaves(read()))
+
+
+def same(first: dict[str, Any], second: dict[str, Any]) -> bool:
+    return first.keys() == second.keys() and all(
+        torch.equal(value, second[key]) if isinstance(value, Tensor) else value == second[key]
+        for key, value in first.items()
+    )
+
+
+def storages(of: Any) -> set[int]:
+    """Where tensors lie that training writes to."""
+    tensors = [t for t in of.state_dict().values()] if isinstance(of, nn.Module) else []
+    if not tensors:
+        tensors = [v for s in of.state.values() for v in s.values() if isinstance(v, Tensor)]
+    return {t.untyped_storage().data_ptr() for t in tensors if t.numel()}
+
+
+def stage_one(**given: Any) -> Driver:
+    ask = Driver(**given)
+    ask("begin", discriminator=AUTOGAN)
+    return ask
+
+
+def stage_two(**given: Any) -> Driver:
+    ask = stage_one(**given)
+    generator = texts(GENERATORS, 1)[0]
+    ask("train", epochs=1, paths=[generator])
+    ask("pair", generator=generator)
+    return ask
+
+
+# -- stage 1 (A5) ---------------------------------------------------------------------------------
+
+
+def test_stage_1_has_one_discriminator_and_one_optimizer() -> None:
+    ask = stage_one()
+    discriminator, optimizers = ask.one.discriminator, dict(ask.one.learner.optimizers)
+    before, rows = state(discriminator), ask.one.fixed
+    paths = texts(GENERATORS, 3)
+    ask("train", epochs=1, paths=None)
+    ask("train", epochs=2, paths=paths)
+    ask("score", paths=paths)
+    assert ask.one.discriminator is discriminator is ask.one.learner.discriminator
+    assert ask.one.learner.optimizers == optimizers
+    assert (
+        ask.one.fixed
+        == rows
+        == DISCRIMINATORS.paths(DISCRIMINATORS.parse(AUTOGAN))["discriminator"]
+    )
+    assert discriminator.rows == rows
+    assert not same(state(discriminator), before)  # one that is trained, though
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_only_operations_on_the_paths_of_a_step_have_gradients(count: int) -> None:
+    ask = stage_one(recipe={"batch_size": 8})
+    learner, supernet = ask.one.learner, ask.one.network.network
+    paths = texts(GENERATORS, count, 3)
+    rows = [GENERATORS.paths(GENERATORS.parse(text))["generator"] for text in paths]
+    allowed: set[str] = set()
+    for text in paths:
+        own = GENERATORS.network(GENERATORS.parse(text), (1, 8, 8), generator_channels=3, latent=6)
+        allowed |= {name for name, _ in own.named_parameters()}
+    before = state(supernet)
+    ask.one.network.paths = rows
+    learner.begin_epoch()
+    learner.take_step()
+    moved = set()
+    for name, parameter in supernet.named_parameters():
+        if name not in allowed:
+            assert parameter.grad is None, name
+            assert torch.equal(parameter, before[f"/{name}"]), name
+        elif parameter.grad is not None and parameter.grad.abs().sum() > 0:
+            moved.add(name.split(".")[1])
+    assert len(moved) >= 3
+    for gradient in (p.grad for p in ask.one.discriminator.parameters()):
+        assert gradient is not None
+
+
+def test_every_path_of_a_population_is_drawn_by_as_often() -> None:
+    ask = stage_one()
+    paths = texts(GENERATORS, 5)
+    counts = ask("train", epochs=4, paths=paths)["counts"]
+    assert sum(counts) == 4 * ask.one.learner.steps * 2
+    assert max(counts) - min(counts) <= 4  # one of an epoch
+    rng = np.random.default_rng(0)
+    drawn = np.bincount([p for _ in range(300) for p in balanced(5, 7, rng)], minlength=5)
+    assert stats.chisquare(drawn).pvalue > 1e-3
+    assert max(drawn) - min(drawn) < 60
+
+
+def test_warm_up_draws_uniformly(monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = stage_one()
+    seen: list[Any] = []
+    learner = ask.one.learner
+
+    def step() -> None:
+        seen.extend(ask.one.network.paths)
+        learner.step += 1
+
+    monkeypatch.setattr(learner, "take_step", step)
+    monkeypatch.setattr(learner, "begin_epoch", lambda: None)
+    ask("train", epochs=300, paths=None)
+    assert len(set(map(str, seen))) > 0.99 * len(seen)
+    for cell in range(3):
+        counts = [sum(row[cell][0] == name for row in seen) for name in ("nearest", "bilinear")]
+        counts.append(len(seen) - sum(counts))
+        assert stats.chisquare(counts).pvalue > 1e-4
+
+
+def test_a_score_is_of_averaged_weights_with_statistics_of_the_path() -> None:
+    ask = stage_one()
+    path = texts(GENERATORS, 1)[0]
+    ask("train", epochs=2, paths=None)
+    before = state(ask.session)
+    first = ask.session.call("score", {"paths": [path, path]}, Context(seed=5)).value
+    again = ask.session.call("score", {"paths": [path]}, Context(seed=5)).value
+    other = ask.session.call("score", {"paths": [path]}, Context(seed=6)).value
+    assert first[0] == first[1] == again[0] != other[0]  # common random numbers
+    assert {"fd_halves", "fd_halves_se", "params", "macs"} <= first[0].keys()
+    assert 0 < first[0]["fd_halves_se"] < first[0]["fd_halves"]
+    assert same(state(ask.session), before)
+    assert first[0]["params"] == sum(
+        p.numel()
+        for p in ask.one.taken(GENERATORS.paths(GENERATORS.parse(path))["generator"]).parameters()
+    )
+
+
+# -- the hand-over (A7, A8) -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ema", [0.9, None])
+def test_stage_2_begins_with_the_trained_weights_of_stage_1(ema: float | None) -> None:
+    ask = stage_one(recipe={"ema_decay": ema})
+    path = texts(GENERATORS, 1)[0]
+    ask("train", epochs=2, paths=[path])
+    rows = GENERATORS.paths(GENERATORS.parse(path))["generator"]
+    learner, supernet = ask.one.learner, ask.one.network.network
+    wanted = GENERATORS.network(GENERATORS.parse(path), (1, 8, 8), generator_channels=3, latent=6)
+    if ema:
+        with learner.average.applied():
+            copy_weights(supernet, wanted)
+    else:
+        copy_weights(supernet, wanted)
+    held = state(ask.one.discriminator)
+    ask("pair", generator=path)
+    base = ask.two.base
+    assert base.rows == rows
+    named = dict(base.named_parameters())
+    assert all(torch.equal(value, named[name]) for name, value in wanted.named_parameters())
+    assert not storages(base) & storages(supernet)
+    found = {name: t for name, t in state(ask.two.supernet).items() if name in held}
+    assert same(found, held)  # the path of stage 1's discriminator begins with its weights
+    before = state(base)
+    ask("warm_up", epochs=1)
+    ask("arrange", paths=texts(DISCRIMINATORS, 2), ranking=[])
+    for slot in ask.two.slots:
+        assert same(state(slot.learner.generator), before)
+    for _ in range(2):
+        ask("train_pairs", epochs=1)
+        ask("arrange", paths=texts(DISCRIMINATORS, 2), ranking=[1, 0])
+    assert same(state(base), before)
+    assert {slot.learner.generator.rows for slot in ask.two.slots} == {rows}  # A8
+
+
+def test_warm_up_moves_discriminators_only() -> None:
+    ask = stage_two()
+    base, supernet = state(ask.two.base), state(ask.two.supernet)
+    ask("warm_up", epochs=1)
+    assert same(state(ask.two.base), base)
+    assert not same(state(ask.two.supernet), supernet)
+    assert not ask.two._warm.optimizers["generator"].state
+
+
+# -- pairs (A6, A7) -------------------------------------------------------------------------------
+
+
+def whole(slot: Any) -> list[dict[str, Any]]:
+    learner = slot.learner
+    return [
+        state(learner.generator),
+        state(learner.optimizers["generator"]),
+        dict(leaves(learner.average.state())),
+    ]
+
+
+@pytest.mark.parametrize("weights", ["own", "shared"])
+def test_a_step_of_one_pair_moves_no_other_generator(weights: str) -> None:
+    ask = stage_two(discriminators={"weights": weights})
+    ask("arrange", paths=texts(DISCRIMINATORS, 3), ranking=[])
+    ask("train_pairs", epochs=1)
+    slots = ask.two.slots
+    before, judged = [whole(s) for s in slots], [state(s.learner.discriminator) for s in slots]
+    slots[1].learner.begin_epoch()
+    slots[1].learner.take_step()
+    for number, slot in enumerate(slots):
+        now = whole(slot)
+        for one, other in zip(now, before[number], strict=True):
+            assert same(one, other) == (number != 1)
+        moved = not same(state(slot.learner.discriminator), judged[number])
+        assert moved == (number == 1 or weights == "shared")
+    generators = [slot.learner.generator for slot in slots]
+    generators += [slot.learner.optimizers["generator"] for slot in slots]
+    if weights == "own":
+        generators += [slot.learner.discriminator for slot in slots]
+    else:
+        (one,) = {id(slot.learner.optimizers["discriminator"]) for slot in slots}
+        assert one == id(ask.two._warm.optimizers["discriminator"])
+    for number, first in enumerate(generators):
+        for second in generators[number + 1 :]:
+            assert not storages(first) & storages(second)
+
+
+def test_what_is_a_pairs_own_follows_its_discriminator() -> None:
+    ask = stage_two()
+    a, b, c, d = texts(DISCRIMINATORS, 4)
+    ask("arrange", paths=[a, b, c], ranking=[])
+    for number, slot in enumerate(ask.two.slots):  # tags
+        with torch.no_grad():
+            next(slot.learner.discriminator.parameters()).fill_(number + 10)
+    ask("train_pairs", epochs=1)
+    before = {
+        slot.path: (state(slot.learner.discriminator), slot.learner.optimizers["discriminator"])
+        for slot in ask.two.slots
+    }
+    ask("arrange", paths=[c, d, a], ranking=[2, 0, 1])
+    paths = [DISCRIMINATORS.paths(DISCRIMINATORS.parse(t))["discriminator"] for t in (c, d, a)]
+    assert [slot.path for slot in ask.two.slots] == paths
+    for slot in ask.two.slots:
+        if slot.path == paths[1]:
+            inherited = state(ask.two.supernet)  # the new one has what the others leave
+            assert all(
+                torch.equal(value, inherited[name])
+                for name, value in state(slot.learner.discriminator).items()
+            )
+            continue
+        network, optimizer = before[slot.path]
+        assert same(state(slot.learner.discriminator), network)
+        assert same(state(slot.learner.optimizers["discriminator"]), state(optimizer))
+        assert not storages(slot.learner.optimizers["discriminator"]) & storages(optimizer)
+    best = before[paths[0]][0]
+    assert all(torch.equal(state(ask.two.supernet)[name], value) for name, value in best.items())
+
+
+@pytest.mark.parametrize("moments", ["reset", "copy"])
+def test_every_round_begins_with_the_best_generator_of_the_last(moments: str) -> None:
+    ask = stage_two(discriminators={"moments": moments, "replicates": 2})
+    paths = texts(DISCRIMINATORS, 3)
+    ask("arrange", paths=paths, ranking=[])
+    ask("train_pairs", epochs=1)
+    best = ask.two.slots[3]
+    generator, optimizer = state(best.learner.generator), best.learner.optimizers["generator"]
+    assert not same(generator, state(ask.two.slots[0].learner.generator))
+    ask("arrange", paths=paths, ranking=[3, 0, 1, 2, 4, 5])
+    slots = ask.two.slots
+    for number, slot in enumerate(slots):
+        assert same(state(slot.learner.generator), generator)
+        mine = slot.learner.optimizers["generator"]
+        if moments == "reset":
+            assert not mine.state
+        else:
+            assert same(state(mine), state(optimizer))
+            assert not storages(mine) & storages(optimizer)
+        for other in [best, *slots[:number]]:
+            assert not storages(slot.learner.generator) & storages(other.learner.generator)
+
+
+def test_without_resetting_every_pair_goes_on_with_its_own() -> None:
+    ask = stage_two(discriminators={"resetting": False})
+    a, b, c = texts(DISCRIMINATORS, 3)
+    ask("arrange", paths=[a, b], ranking=[])
+    ask("train_pairs", epochs=1)
+    old = {slot.path: whole(slot) for slot in ask.two.slots}
+    ask("arrange", paths=[b, a, c], ranking=[1, 0])
+    *kept, fresh = ask.two.slots
+    for slot in kept:
+        assert all(same(x, y) for x, y in zip(whole(slot), old[slot.path], strict=True))
+    assert same(state(fresh.learner.generator), state(ask.two.base))
+
+
+def test_replicates_have_other_chance_and_discriminators_the_same() -> None:
+    """Twice the same discriminator would be trained to the same bits, its replicate to others."""
+    ask = stage_two(discriminators={"replicates": 2})
+    (path,) = texts(DISCRIMINATORS, 1)
+    ask("arrange", paths=[path, path], ranking=[])
+    ask("train_pairs", epochs=1)
+    first, second, third, fourth = [state(s.learner.generator) for s in ask.two.slots]
+    assert same(first, third)
+    assert same(second, fourth)
+    assert not same(first, second)
+
+
+def test_a_pair_that_diverges_is_the_only_one_that_fails() -> None:
+    ask = stage_two()
+    ask("arrange", paths=texts(DISCRIMINATORS, 3), ranking=[])
+    with torch.no_grad():
+        next(ask.two.slots[1].learner.discriminator.parameters()).fill_(torch.nan)
+    failed = ask("train_pairs", epochs=1)["failed"]
+    assert [bool(text) for text in failed] == [False, True, False]
+    scores = ask("score_pairs")
+    assert scores[1] == [None]
+    assert scores[0][0]["fd_halves"] > 0
+    supernet = ask.two.supernet
+    ask("arrange", paths=texts(DISCRIMINATORS, 3), ranking=[2, 0, 1])
+    assert all(torch.isfinite(t).all() for t in supernet.state_dict().values())
+    assert all(
+        torch.isfinite(t).all()
+        for slot in ask.two.slots
+        for t in slot.learner.discriminator.state_dict().values()
+    )
+
+
+# -- sessions (A10) -------------------------------------------------------------------------------
+
+CALLS: list[tuple[str, dict[str, Any]]] = [
+    ("begin", {"discriminator": AUTOGAN}),
+    ("train", {"epochs": 2, "paths": None}),
+    ("train", {"epochs": 1, "paths": texts(GENERATORS, 3)}),
+    ("score", {"paths": texts(GENERATORS, 3)}),
+    ("pair", {"generator": texts(GENERATORS, 1)[0]}),
+    ("warm_up", {"epochs": 1}),
+    ("arrange", {"paths": texts(DISCRIMINATORS, 2), "ranking": []}),
+    ("train_pairs", {"epochs": 1}),
+    ("score_pairs", {}),
+    ("arrange", {"paths": texts(DISCRIMINATORS, 2)[::-1], "ranking": [1, 0]}),
+    ("train_pairs", {"epochs": 1}),
+    ("score_pairs", {}),
+]
+
+
+@pytest.mark.parametrize(
+    ("weights", "loss", "places"),
+    [("own", "rpgan", range(2, 12, 2)), ("shared", "hinge", (5, 7, 9))],
+    ids=["own", "shared"],
+)
+def test_going_on_from_any_call_changes_no_bit(
+    tmp_path: Path, weights: str, loss: str, places: Any
+) -> None:
+    given = {"discriminators": {"weights": weights}, "recipe": {"loss": loss}}
+    straight, broken = Driver(**given), Driver(**given)
+    for place, (method, arguments) in enumerate(CALLS):
+        expected = straight(method, **arguments)
+        assert broken(method, **arguments) == expected
+        if place in places:
+            broken = broken.reopened(tmp_path / "state")
+        assert same(state(broken.session), state(straight.session)), method
+        if method in GanSession.readonly:
+            assert all(value for value in expected)
+
+
+def test_what_only_looks_changes_nothing() -> None:
+    ask = Driver()
+    for method, arguments in CALLS:
+        before = state(ask.session)
+        ask(method, **arguments)
+        assert same(state(ask.session), before) == (method in GanSession.readonly), method
+
+
+def test_other_data_and_wrong_order_are_refused(tmp_path: Path) -> None:
+    ask = stage_one()
+    with pytest.raises(UnsupportedError, match="stage 2 is not under way"):
+        ask("score_pairs")
+    ask.session.save(tmp_path / "state")
+    with pytest.raises(DataError, match="not what this run began with"):
+        Driver(limit=30).session.load(tmp_path / "state")
+    with pytest.raises(Interrupted):
+        ask.session.call("train", {"epochs": 1, "paths": None}, Context(should_stop=lambda: True))
+
+
+def test_spent_counts_every_network() -> None:
+    ask = stage_two(discriminators={"replicates": 2})
+    ask("arrange", paths=texts(DISCRIMINATORS, 3), ranking=[])
+    session = ask.session
+    reply = session.call("train_pairs", {"epochs": 2}, Context())
+    assert reply.spent.epochs == 12
+    assert reply.spent.macs > 0
+    half = session.call("train_pairs", {"epochs": 1}, Context())
+    assert reply.spent.macs == pytest.approx(2 * half.spent.macs)
+    assert session.call("score_pairs", {}, Context()).spent.macs > 0
+
+
+def test_a_search_killed_at_many_events_ends_as_if_it_had_not() -> None:
+    """The strategy and the real session, on the engine: at any round, in either stage."""
+    second = {"replicates": 2, "stop": False, "steps": 1, "population": 2}
+    first = {"population": 2, "warmup": 1}
+    settings = merge(SETTINGS, {"generators": first, "discriminators": second, "samples": 40})
+    run = config(**settings)
+    problem = Problem(get_space("gan"), parse_objectives(run.objectives))
+    setup = Setup(evaluator=run.evaluator, spec=run.model_dump(mode="json"))
+    trial = Trial(Eagan(settings), problem, setup)
+    assert check_replay(trial, [(17,), (23, 30)]) == 3
