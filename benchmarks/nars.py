@@ -19,7 +19,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.stats import wilcoxon
@@ -93,16 +93,19 @@ def predictor(args: argparse.Namespace) -> None:
 
 
 class Readings:
-    """Reads the task; every training is an epoch."""
+    """Reads a task; every training is an epoch."""
 
-    def __init__(self, task: MobileTask) -> None:
-        self._task = task
+    task: ClassVar[MobileTask]
 
-    def __call__(self, spec: Mapping[str, Any] | None = None) -> Readings:
-        return self
+    def __init__(self, spec: Mapping[str, Any] | None = None) -> None:
+        pass
 
     def evaluate(self, work: Evaluate, context: Context) -> Reply:
-        return Reply(self._task.figures(work), spent=Spent(epochs=1.0, evaluations=1))
+        return Reply(self.task.figures(work), spent=Spent(epochs=1.0, evaluations=1))
+
+
+def readings_of(task: MobileTask) -> type[Readings]:
+    return type("Readings", (Readings,), {"task": task})
 
 
 def problem_of(task: MobileTask) -> Problem:
@@ -120,7 +123,7 @@ def searched(
     made = STRATEGIES.get(strategy)(settings)
     stage = Stage("search", lambda p, rng, _: made.run(p, rng), Budget(evaluations=trainings))
     run = Run.create(None, RunConfig(space="mobile", strategy=strategy, seed=seed))
-    run.execute(Plan(problem_of(task), [stage], Setup(evaluator=Readings(task))))
+    run.execute(Plan(problem_of(task), [stage], Setup(evaluator=readings_of(task))))
     return [task.space.member(e.candidate) for e in run.history if e.ok]
 
 
