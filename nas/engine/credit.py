@@ -162,10 +162,13 @@ def _tagged(search: Conversation, arm: str) -> Conversation:
 def typical(problem: Problem, strategy: Strategy, seed: int) -> Architecture:
     """The network of median multiply-accumulates among some that a strategy would search.
 
-    Of those within limits if any are found; a random one where sizes are not known.
+    Of those within limits if any are found; a random one where sizes are not known. Sizes are those
+    of canonical representatives: what is computed for nothing is no size, and a network of which
+    nothing is left is not typical.
     """
     alone, rng = _architectures(problem), np.random.default_rng(derive(seed, "typical"))
-    drawn = strategy.sample(alone, SAMPLES, rng) or alone.sample(SAMPLES, rng)
+    sampled = strategy.sample(alone, SAMPLES, rng) or alone.sample(SAMPLES, rng)
+    drawn = [alone.candidate(alone.space.canonical(alone.member(c))) for c in sampled]
     sizes = [problem.known(candidate).get("macs", 0.0) for candidate in drawn]
     order = sorted((size, c.id, c) for size, c in zip(sizes, drawn, strict=True) if size)
     found = order[len(order) // 2][2] if order else drawn[0]

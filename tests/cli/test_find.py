@@ -100,7 +100,8 @@ def test_the_figures_are_those_of_the_run_s_networks(program, joint: Path) -> No
     """At the run's scale and of its data, as trainings report them."""
     run = api.open_run(joint)
     told = {entry.work.candidate.id: entry.figures for entry in run.history if entry.figures}
-    found = api.find(joint, ["macs>=1", "macs<=5e4"], 40)
+    sizes = sorted({round(figures["macs"]) for figures in told.values()})[:3]
+    found = api.find(joint, [f"{size}<=macs<={size}" for size in sizes], 80)
     same = [f for f in found if f.candidate.id in told]
     assert same
     for finding in same:

@@ -185,6 +185,7 @@ CONFIGURATION = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_configuration_files(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"

@@ -187,6 +187,7 @@ def test_networks_that_are_no_pairs_are_refused() -> None:
         build_pair(one, (3, 8, 8), {"channels": 4, "layers": 3}, "rpgan", 0)
 
 
+@pytest.mark.slow
 def test_a_search_of_generators_ends_with_full_trainings_and_files(tmp_path: Path) -> None:
     run = nas.search(
         space="gan",

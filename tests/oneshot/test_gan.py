@@ -448,7 +448,10 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(
     ("weights", "loss", "places"),
-    [("own", "rpgan", range(2, 12, 2)), ("shared", "hinge", (5, 7, 9))],
+    [
+        ("own", "rpgan", range(2, 12, 2)),
+        pytest.param("shared", "hinge", (5, 7, 9), marks=pytest.mark.slow),
+    ],
     ids=["own", "shared"],
 )
 def test_going_on_from_any_call_changes_no_bit(
@@ -497,6 +500,7 @@ def test_spent_counts_every_network() -> None:
     assert session.call("score_pairs", {}, Context()).spent.macs > 0
 
 
+@pytest.mark.slow
 def test_a_search_killed_at_many_events_ends_as_if_it_had_not() -> None:
     """The strategy and the real session, on the engine: at any round, in either stage."""
     second = {"replicates": 2, "stop": False, "steps": 1, "population": 2}

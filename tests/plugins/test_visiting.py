@@ -170,7 +170,7 @@ def test_an_optimizer_that_asks_for_two_gradients_a_step(nas: Any) -> None:
     assert figures["gradient_evaluations"] == 2 * ceil(60 / 16)
 
 
-@pytest.mark.parametrize("strategy", ["bananas", "rank-nosh"])
+@pytest.mark.parametrize("strategy", ["bananas", pytest.param("rank-nosh", marks=pytest.mark.slow)])
 def test_a_predictor(nas: Any, strategy: str) -> None:
     small = {
         "bananas": ("initial=2", "pool=8"),

@@ -190,7 +190,7 @@ def test_without_sizes_nothing_is_pretrained() -> None:
 # -- several levels, and the stack --------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", [Nars, Stacked])
+@pytest.mark.parametrize("kind", [Nars, pytest.param(Stacked, marks=pytest.mark.slow)])
 def test_cheap_trainings_of_many_help_few_full_ones(mobile: Any, kind: Any) -> None:
     _, train, test = mobile
     settings = CHEAP if kind is Nars else {"settings": {"nars": CHEAP, "forest": {"trees": 30}}}
@@ -230,6 +230,7 @@ def test_weights_follow_who_orders_what_was_left_out(mobile: Any) -> None:
     assert alike.fit(train[:60], costs, extra).weights == {"gp": pytest.approx(1)}
 
 
+@pytest.mark.slow
 def test_a_stack_of_few_readings_is_no_worse_than_its_members_on_the_whole(mobile: Any) -> None:
     _, train, test = mobile
     found: dict[str, list[float]] = {}

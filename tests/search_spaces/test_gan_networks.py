@@ -176,6 +176,7 @@ def test_a_pair_computes_images_and_is_made_of_plain_values() -> None:
 # -- counts and what has no part -------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_counts_are_those_of_hooks() -> None:
     gan, rng = space_of("gan"), np.random.default_rng(0)
     for number in range(24):
@@ -306,7 +307,7 @@ def check_partition(kinds: list[int], functions: list[tuple[float, ...]]) -> Non
 
 
 @pytest.mark.parametrize("exported", [False, True])
-@pytest.mark.parametrize("entered", [False, True])
+@pytest.mark.parametrize("entered", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_generator_cells_of_a_kind_are_those_that_compute_the_same(
     entered: bool, exported: bool
 ) -> None:

@@ -41,7 +41,7 @@ def latents(batch: int, seed: int = 1) -> Tensor:
     return torch.randn(batch, 6, generator=chance, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("spectral_norm", [True, False])
+@pytest.mark.parametrize("spectral_norm", [True, pytest.param(False, marks=pytest.mark.slow)])
 @torch.no_grad()
 def test_a_path_is_the_network_of_its_own(gan: GanSpace, spectral_norm: bool) -> None:
     both = shared(gan, spectral_norm=spectral_norm)
