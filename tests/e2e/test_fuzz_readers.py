@@ -144,6 +144,7 @@ def architecture_files() -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_architecture_files(tmp_path: Path) -> None:
     sound = architecture_files()

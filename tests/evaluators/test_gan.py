@@ -216,6 +216,7 @@ def test_a_search_of_generators_ends_with_full_trainings_and_files(tmp_path: Pat
     assert program(torch.zeros(3, 12)).shape == (3, 1, 8, 8)
 
 
+@pytest.mark.slow
 def test_train_shows_sheets_on_the_way(tmp_path: Path) -> None:
     entry = api.evaluate(
         get_space("gan").members["EAGAN_G"],

@@ -76,6 +76,7 @@ def test_steps_learn_digits(step: str) -> None:
     assert found >= max(95, plain - 1.5)
 
 
+@pytest.mark.slow
 def test_sharpness_aware_steps_end_in_flatter_places() -> None:
     """At the same rate and epochs; of networks that have all learnt their training set."""
     medians = []

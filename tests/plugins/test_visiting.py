@@ -159,6 +159,7 @@ def test_a_strategy_and_an_executor(
     assert set(done.read_text().split()) == keys
 
 
+@pytest.mark.slow
 def test_an_optimizer_that_asks_for_two_gradients_a_step(nas: Any) -> None:
     """The trainer knows nothing of it, and counts what it asked for."""
     given = ("epochs=1", "batch_size=16", "data_settings.limit=60", *TINY[:2])
