@@ -20,10 +20,11 @@ from nas.core.architecture import Architecture, Candidate, Recipe
 from nas.core.config import FinalSettings, RunConfig
 from nas.core.errors import NasError
 from nas.core.problem import Problem
+from nas.core.space import Space
 from nas.core.work import Evaluate, Next, Request, Start, Work
 from nas.engine.baseline import MUCH_LESS, chosen
 from nas.engine.budget import Budget
-from nas.engine.loop import Conversation, PhaseResult, Stage
+from nas.engine.loop import Conversation, PhaseResult, Stage, close
 from nas.engine.records import Entry
 from nas.engine.seeds import derive
 from nas.evaluators import Account, account_of
@@ -63,8 +64,7 @@ def expected_credit(config: RunConfig, epochs: float | None) -> dict[str, float]
         config: A run's.
         epochs: Those of its search; None if nobody knows.
     """
-    space, final = get_space(config.space), config.final
-    joint = isinstance(space, RecipeSpace) and space.held is None
+    final, joint = config.final, _chooses_both(get_space(config.space))
     account = account_of(config.evaluator)
     each = final.epochs or config.recipe.get("epochs")
     if not (joint and final.credit and account.in_full and epochs and isinstance(each, int)):
@@ -75,7 +75,11 @@ def expected_credit(config: RunConfig, epochs: float | None) -> dict[str, float]
 
 def is_joint(problem: Problem) -> bool:
     """Whether architectures and recipes are searched together."""
-    return isinstance(problem.space, RecipeSpace) and problem.space.held is None
+    return _chooses_both(problem.space)
+
+
+def _chooses_both(space: Space) -> bool:
+    return isinstance(space, RecipeSpace) and space.held is None
 
 
 def credit_stages(
@@ -103,17 +107,24 @@ def credit_stages(
     def architectures(problem: Problem, rng: np.random.Generator, before: Any) -> Conversation:
         return _arm(strategy.unending, _architectures(problem), rng, ARCHITECTURES)
 
+    found: list[Architecture] = []  # of all stages the same: worked out once
+
+    def network(problem: Problem) -> Architecture:
+        if not found:
+            found.append(typical(problem, strategy, seed))
+        return found[0]
+
     def recipes(problem: Problem, rng: np.random.Generator, before: Any) -> Conversation:
-        part = _recipes(problem, typical(problem, strategy, seed))
+        part = _recipes(problem, network(problem))
         # The network is given: limits of what it is like leave nothing to be chosen.
         return _arm(strategy.unending.unlimited, part, rng, RECIPES)
 
     def trainings(
         problem: Problem, rng: np.random.Generator, before: Mapping[str, PhaseResult]
     ) -> Generator[Request, Any, None]:
-        count, network = len(picks(problem, before[search])), typical(problem, strategy, seed)
-        alone = _architectures(problem), _recipes(problem, network)
-        arms = {NEITHER: [Candidate(network)]}
+        count = len(picks(problem, before[search]))
+        alone = _architectures(problem), _recipes(problem, network(problem))
+        arms = {NEITHER: [Candidate(network(problem))]}
         for name, part in zip((ARCHITECTURES, RECIPES), alone, strict=True):
             arms[name] = [c.unscaled for c in picks(part, before[name])[:count]]
         if count:
@@ -152,11 +163,7 @@ def _tagged(search: Conversation, arm: str) -> Conversation:
     except StopIteration as end:
         return end.value
     except GeneratorExit:  # the epochs are spent; what was found until then counts
-        try:
-            search.throw(GeneratorExit())
-        except StopIteration as end:
-            return end.value
-        raise
+        return close(search)
 
 
 def typical(problem: Problem, strategy: Strategy, seed: int) -> Architecture:

@@ -147,19 +147,19 @@ class Phase:
                 return "finished", end.value
             self._yields += 1
             if closed_at is not None and self._yields >= closed_at:
-                return "time", _close(generator)
+                return "time", close(generator)
             before = self._meter.spent
             try:
                 reason, answer = self._answer(request)
             except TimeUp:
                 self._store.write(f"closed:{self._name}", self._yields)
-                return "time", _close(generator)
+                return "time", close(generator)
             if reason is not None:
-                return reason, _close(generator)
+                return reason, close(generator)
             if self._meter.spent == before:
                 self._idle += 1
                 if self._idle >= IDLE:
-                    return "exhausted", _close(generator)
+                    return "exhausted", close(generator)
             else:
                 self._idle = 0
                 self._tell_budget()
@@ -266,7 +266,7 @@ def _works(request: Any) -> Sequence[Work]:
     )
 
 
-def _close(generator: Conversation) -> Any:
+def close(generator: Conversation) -> Any:
     """Tell a generator that it is over; unlike `close`, this gives what it returns then."""
     try:
         generator.throw(GeneratorExit())

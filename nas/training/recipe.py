@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from nas.core.architecture import Recipe
 from nas.core.config import Settings, build_settings
@@ -29,6 +29,20 @@ if TYPE_CHECKING:
     from nas.training.data.dataset import DataSet
 
 Setting = bool | int | float | str
+
+
+def _told_once(settings: dict[str, Setting]) -> dict[str, Setting]:
+    for name in ("learning_rate", "weight_decay"):
+        if name in settings:
+            raise ValueError(f"{name} to stand beside it, as a setting of the recipe")
+    return settings
+
+
+OptimizerSettings = Annotated[dict[str, Setting], AfterValidator(_told_once)]
+"""Settings of an optimizer but for its rate and decay, which are a recipe's own."""
+
+AverageDecay = Annotated[float | None, AfterValidator(lambda decay: decay or None)]
+"""Decay of a moving average; 0 is no average at all, as None."""
 
 TABLES: Final[Mapping[str, Registry[Any]]] = {
     "schedule": SCHEDULES,
@@ -88,7 +102,7 @@ class TrainingRecipe(Settings):
     epochs: int = Field(default=20, ge=1)
     batch_size: int = Field(default=64, ge=1)
     optimizer: str = "sgd"
-    optimizer_settings: dict[str, Setting] = Field(default_factory=dict)
+    optimizer_settings: OptimizerSettings = Field(default_factory=dict)
     step: str = PLAIN
     step_settings: dict[str, Setting] = Field(default_factory=dict)
     learning_rate: float = Field(default=0.05, gt=0)
@@ -109,7 +123,7 @@ class TrainingRecipe(Settings):
     warmup_epochs: float = Field(default=0.0, ge=0)
     clip_norm: float | None = Field(default=5.0, gt=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    ema_decay: float | None = Field(default=None, ge=0, lt=1)
+    ema_decay: AverageDecay = Field(default=None, ge=0, lt=1)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     drop_path: float = Field(default=0.0, ge=0, lt=1)
     auxiliary_weight: float = Field(default=0.0, ge=0)
@@ -119,19 +133,6 @@ class TrainingRecipe(Settings):
     mixup: float = Field(default=0.0, ge=0)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     channels_last: bool = True
-
-    @field_validator("optimizer_settings")
-    @classmethod
-    def _told_once(cls, settings: dict[str, Setting]) -> dict[str, Setting]:
-        for name in ("learning_rate", "weight_decay"):
-            if name in settings:
-                raise ValueError(f"{name} to stand beside it, as a setting of the recipe")
-        return settings
-
-    @field_validator("ema_decay")
-    @classmethod
-    def _an_average_of_nothing_else_is_none(cls, decay: float | None) -> float | None:
-        return decay or None
 
     @field_validator("prune", mode="before")
     @classmethod

@@ -13,6 +13,7 @@ from nas.core.errors import UnsupportedError
 from nas.core.registry import Registry
 from nas.optimizers import OPTIMIZERS, check_package, check_schedule, settings_model
 from nas.training.gan.criteria import GAN_LOSSES
+from nas.training.recipe import AverageDecay, OptimizerSettings, Setting
 from nas.training.schedules import SCHEDULES
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["GAN_RECIPES", "GanRecipe", "default_gan_recipe"]
 
-Setting = bool | int | float | str
 Augmentation = Literal["translation", "cutout", "colour"]
 
 GAMMA: Final = 0.5
@@ -76,7 +76,7 @@ class GanRecipe(Settings):
     penalty_every: int = Field(default=1, ge=1)
     augment: tuple[Augmentation, ...] = ()
     optimizer: str = "adam"
-    optimizer_settings: dict[str, Setting] = Field(default_factory=dict)
+    optimizer_settings: OptimizerSettings = Field(default_factory=dict)
     learning_rate: float = Field(default=2e-4, gt=0)
     discriminator_rate: float | None = Field(default=None, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
@@ -84,23 +84,10 @@ class GanRecipe(Settings):
     schedule_settings: dict[str, Setting] = Field(default_factory=dict)
     warmup_epochs: float = Field(default=0.0, ge=0)
     clip_norm: float | None = Field(default=None, gt=0)
-    ema_decay: float | None = Field(default=0.999, ge=0, lt=1)
+    ema_decay: AverageDecay = Field(default=0.999, ge=0, lt=1)
     collapse_factor: float = Field(default=1.5, ge=0)
     collapse_checks: int = Field(default=3, ge=1)
     saturation: float = Field(default=1e4, gt=0)
-
-    @field_validator("optimizer_settings")
-    @classmethod
-    def _told_once(cls, settings: dict[str, Setting]) -> dict[str, Setting]:
-        for name in ("learning_rate", "weight_decay"):
-            if name in settings:
-                raise ValueError(f"{name} to stand beside it, as a setting of the recipe")
-        return settings
-
-    @field_validator("ema_decay")
-    @classmethod
-    def _an_average_of_nothing_else_is_none(cls, decay: float | None) -> float | None:
-        return decay or None
 
     @field_validator("augment", mode="before")
     @classmethod
