@@ -1,7 +1,7 @@
 """Architectures and recipes searched together, beside either alone, NSGA-II and random search.
 
     python benchmarks/joint.py [--data digits] [--limit 500] [--space nasbench201] [--epochs 8]
-        [--trainings 12] [--seeds 10] [--first 0] [--csv joint.csv]
+        [--trainings 12] [--worst 0.5] [--seeds 10] [--first 0] [--arms ARM ...] [--csv joint.csv]
     python benchmarks/joint.py --summary joint.csv
 
 Every arm has as many epochs as `trainings` of `epochs` cost with an optimizer that takes one
@@ -9,7 +9,7 @@ gradient a step; a training by SAM costs two. All arms are searched for error an
 `fbnetv3` in the joint space, among architectures by the run's recipe, and among recipes for the
 network of median size; `nsga2` and `random` in the joint space. The best by validation error of
 each is trained anew on three seeds that no search had, and told by the mean test error; a
-hypervolume is that of validation errors below 50 % and the share of the space's largest
+hypervolume is that of validation errors below `worst` and the share of the space's largest
 multiply-adds, 1 being no error at no cost. Each line of the file is one arm and seed, so the
 parts of a table can be made one after another, or at once; the summary has paired differences
 with 95 % intervals (Student) and Wilcoxon's one-sided test.
@@ -40,7 +40,6 @@ from search_spaces import get_space
 
 FIELDS = ("data", "seed", "arm", "test_error", "error", "hypervolume", "epochs", "seconds")
 FRESH = (101, 102, 103)
-WORST = 0.5
 
 
 def search(args: argparse.Namespace, arm: str, seed: int) -> Run:
@@ -93,8 +92,8 @@ def full(run: Run, epochs: int, budget: float) -> list[Entry]:
     return entries
 
 
-def volume(entries: Sequence[Entry], largest: float) -> float:
-    points = [(e.figures["error"] / WORST, e.figures["macs"] / largest) for e in entries]
+def volume(entries: Sequence[Entry], worst: float, largest: float) -> float:
+    points = [(e.figures["error"] / worst, e.figures["macs"] / largest) for e in entries]
     inside = np.array([p for p in points if max(p) < 1.0]).reshape(-1, 2)
     return float(hypervolume(inside, (1.0, 1.0))) if len(inside) else 0.0
 
@@ -123,7 +122,7 @@ def measure(args: argparse.Namespace, arm: str, seed: int, largest: float) -> di
         "arm": arm,
         "test_error": float(np.mean(tested)),
         "error": best.figures["error"],
-        "hypervolume": volume(entries, largest),
+        "hypervolume": volume(entries, args.worst, largest),
         "epochs": sum(e.spent.epochs for e in entries),
         "seconds": time.process_time() - began,
     }
@@ -139,12 +138,13 @@ def summary(path: Path) -> None:
         for row in rows:
             if row["data"] == data:
                 table[row["arm"]][int(row["seed"])] = row
+        table = {arm: cells for arm, cells in table.items() if cells}
         seeds = sorted(set.intersection(*(set(cells) for cells in table.values())))
         print(f"\n{data}, {len(seeds)} seeds\n")
         print("| arm | test error % | joint less it | Wilcoxon p | hypervolume | epochs |")
         print("|---|---|---|---|---|---|")
         joint = [float(table["joint"][s]["test_error"]) for s in seeds]
-        for arm in ARMS:
+        for arm in table:
             own = [float(table[arm][s]["test_error"]) for s in seeds]
             volumes = [float(table[arm][s]["hypervolume"]) for s in seeds]
             epochs = np.mean([float(table[arm][s]["epochs"]) for s in seeds])
@@ -166,8 +166,10 @@ def main() -> None:
     parser.add_argument("--space", default="nasbench201")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--trainings", type=int, default=12)
+    parser.add_argument("--worst", type=float, default=0.5, help="error that is worth nothing")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--arms", nargs="+", default=ARMS, choices=ARMS)
     parser.add_argument("--csv", type=Path, default=Path("joint.csv"))
     parser.add_argument("--summary", type=Path)
     args = parser.parse_args()
@@ -184,7 +186,7 @@ def main() -> None:
     if args.csv.exists():
         done = {(r["data"], int(r["seed"]), r["arm"]) for r in csv.DictReader(args.csv.open())}
     for seed in range(args.first, args.first + args.seeds):
-        for arm in ARMS:
+        for arm in args.arms:
             if (args.data.partition(":")[0], seed, arm) in done:
                 continue
             row = measure(args, arm, seed, float(largest))

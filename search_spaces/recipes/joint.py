@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nas.core.architecture import Architecture, Candidate, Recipe
@@ -101,11 +101,25 @@ class RecipeSpace(Space):
         choices = self._mine(architecture)
         return self.held or self.base.architecture(self._own(choices))
 
-    def trained_by(self, architecture: Architecture, settings: Mapping[str, Any]) -> Architecture:
-        """The member of the same network whose recipe is nearest to these settings."""
+    def trained_by(
+        self,
+        architecture: Architecture,
+        settings: Mapping[str, Any],
+        kept: Sequence[bool] | None = None,
+    ) -> Architecture:
+        """The member of the same network whose recipe is nearest to these settings.
+
+        Args:
+            architecture: The member.
+            settings: Of any recipe.
+            kept: Which choices at the recipe's root stay the member's own, with what is under
+                them; none by default.
+        """
         choices = self._mine(architecture)
-        own = {name: value for name, value in choices.items() if not name.startswith(PREFIX)}
-        return self.architecture({**own, **self.knobs.nearest(settings)})
+        near = self.knobs.nearest(settings)
+        if kept is not None:
+            near = self.knobs.mixed(near, choices, kept)
+        return self.architecture({**self._own(choices), **near})
 
     def recipes_of(self, network: Architecture) -> RecipeSpace:
         """The space of the same recipes for one architecture of the space of networks."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as default
 from typing import Any, Final
@@ -93,6 +93,25 @@ class Knobs:
         """
         found: dict[str, Value] = {}
         self._near(self.choices, settings, found)
+        return found
+
+    def mixed(
+        self, values: Mapping[str, Value], others: Mapping[str, Value], taken: Sequence[bool]
+    ) -> dict[str, Value]:
+        """Of each choice at the root, with what is under it: the other's value where it is taken.
+
+        Args:
+            values: Of active choices.
+            others: Likewise.
+            taken: One for each choice at the root.
+        """
+        found: dict[str, Value] = {}
+        for choice, other in zip(self.choices, taken, strict=True):
+            source, pending = others if other else values, [choice]
+            while pending:
+                one = pending.pop()
+                found[one.name] = source[one.name]
+                pending.extend(one.children(source[one.name]))
         return found
 
     def _near(

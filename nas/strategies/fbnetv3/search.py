@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["Search"]
 
 Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
+
+DRAWN_ANEW: Final = 4
+"""One in so many choices of a recipe near the usual one differs from it, on average."""
 
 
 class Search:
@@ -67,11 +70,36 @@ class Search:
 
     # -- stage 1 -----------------------------------------------------------------------------
 
+    @cached_property
+    def pool(self) -> list[Architecture]:
+        """The terrain's; in a joint space every second recipe of it is drawn near the usual one.
+
+        Most of a wide space of recipes is worse than what is usual, so few trainings are better
+        spent around that (a prior on good defaults); the other half keeps everything possible.
+        Near is: one in `DRAWN_ANEW` of its choices, with what is under them, is drawn anew.
+        """
+        space, found = self._problem.space, self.terrain.pool
+        if not isinstance(space, RecipeSpace) or not self._begun:
+            return found
+        rng = np.random.default_rng(derive(self._seed, "familiar"))
+        pool: dict[str, Architecture] = {}
+        for number, member in enumerate(found):
+            kept = rng.random(len(space.knobs.choices)) < 1 / DRAWN_ANEW
+            near = space.trained_by(member, self._begun, kept.tolist()) if number % 2 else member
+            if self.terrain.distance(near) <= 0:  # a recipe may change what a network costs
+                pool.setdefault(space.identity(near), near)
+        return list(pool.values())
+
+    @property
+    def _begun(self) -> Mapping[str, Any]:
+        """The usual recipe, or nothing where none is to be begun from."""
+        return self._problem.usual if self._settings.familiar else {}
+
     def drawn(self, count: int) -> list[Candidate]:
         """The next members of the pool that were not trained."""
         found: list[Candidate] = []
-        while self._next < len(self.terrain.pool) and len(found) < count:
-            member = self.terrain.pool[self._next]
+        while self._next < len(self.pool) and len(found) < count:
+            member = self.pool[self._next]
             self._next += 1
             if self.claim(member):
                 found.append(self._problem.candidate(member))
@@ -95,15 +123,14 @@ class Search:
         nearest to it: most of a space of recipes is worse, so this is what to begin from (a prior
         on good defaults). `mode=paper` knows none.
         """
-        space, usual = self._problem.space, self._problem.usual
-        begun = usual if self._settings.familiar else {}
+        space = self._problem.space
         found: dict[str, Architecture] = {}
         for member in self.terrain.pool:
             if len(found) == self._settings.first:
                 break
             known = [member]
-            if isinstance(space, RecipeSpace) and begun and len(found) % 2:
-                known.insert(0, space.trained_by(member, begun))
+            if isinstance(space, RecipeSpace) and self._begun and len(found) % 2:
+                known.insert(0, space.trained_by(member, self._begun))
             # Of one network the usual recipe is trained once.
             new = [other for other in known if space.identity(other) not in found]
             found |= {space.identity(other): other for other in new[:1]}
@@ -172,7 +199,7 @@ class Search:
     def _crowd(self, rng: np.random.Generator) -> list[Architecture]:
         """Whom to choose from: the pool, and by default what a search around the best finds."""
         identity = self._problem.space.identity
-        pool = [m for m in self.terrain.pool if identity(m) not in self._trained]
+        pool = [m for m in self.pool if identity(m) not in self._trained]
         if self._settings.mode == "paper":
             return pool
         read = [self._problem.member(candidate) for candidate in self.readings.candidates]

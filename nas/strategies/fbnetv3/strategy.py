@@ -13,7 +13,7 @@ ours. The default differs in what follows from measurements (`benchmarks/nars.py
 - a stack of predictors that suits few readings, to which free statistics are inputs;
 - batches by what can be hoped of predictions beside what is known exactly, spread over the front
   of all objectives by hypervolume, from the pool and from a genetic search around the front;
-- where recipes are searched, it begins at the one that is usual otherwise as well;
+- where recipes are searched, half of them are drawn near the one that is usual otherwise;
 - where short trainings order well enough, many are trained shortly and the best of them go on;
 - without `targets`, limits are laid over the range of the first objective that is known exactly.
 
@@ -109,8 +109,9 @@ class FbnetV3Settings(Settings):
         predictor: A regressing predictor; by default `stacked`, published `nars`.
         predictor_settings: Its settings.
         verify: How many found for each target are trained in full; by default 2, published 1.
-        familiar: Whether every second training of the first batch is by the recipe that is usual
-            otherwise, where recipes are searched; by default so, published not.
+        familiar: Whether, where recipes are searched, every second training of the first batch is
+            by the recipe that is usual otherwise, and every second recipe of the pool is near it;
+            by default so, published not.
         search: The genetic search.
     """
 
