@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from nas.core.errors import ConfigError, DataError, PluginError
 from nas.measure.gan import frechet_distance, frechet_estimates
-from nas.measure.gan.classifier import extractor_split, gan_split, trained_classifier
+from nas.measure.gan.classifier import extractor_split, gan_split, spoilt, trained_classifier
 from nas.measure.gan.extractors import EXTRACTORS, built, described, figures_of, name_of
 from nas.measure.gan.features import ModuleExtractor, features_of, logits_of, prepared
 from nas.measure.gan.judge import Judge
@@ -133,7 +133,40 @@ def test_it_sees_missing_classes_and_noise_and_the_more_the_further() -> None:
     assert noisy == sorted(noisy)
     assert missing[1] > 4 * test
     assert missing[4] > 15
-    assert frechet_distance(reference, features(uniform)) > noisy[-1] > 3
+    assert frechet_distance(reference, features(uniform)) > noisy[-1] > missing[4]
+
+
+def test_it_sees_structure_that_pixels_have_together() -> None:
+    """Exchanged pixels keep what each has alone, normal images what each two have together."""
+    reference, real = features(data().validation.images), gan_split(data(), 0)
+    chance = torch.Generator().manual_seed(0)
+    flat = real.images.flatten(1)
+    exchanged = flat.gather(0, torch.rand(flat.shape, generator=chance).argsort(0))
+    pixels = flat.double()
+    draws = torch.randn(pixels.shape, generator=chance, dtype=torch.float64)
+    covariance = torch.cov(pixels.T) + torch.eye(64, dtype=torch.float64)
+    normal = pixels.mean(0) + draws @ torch.linalg.cholesky(covariance).T
+    few = frechet_distance(reference, features(real.images[real.labels >= 8]))
+    for made in (exchanged, normal.round().clamp(0, 255).to(torch.uint8)):
+        assert frechet_distance(reference, features(made.view_as(real.images))) > 1.2 * few
+
+
+def test_what_is_no_image_is_a_blend_of_three_kinds() -> None:
+    chance = torch.Generator().manual_seed(0)
+    images = torch.full((300, 2, 4, 4), -1.0)
+    images[:, 0], images[:, 1, :2] = 1.0, 0.5
+    images += 0.001 * torch.arange(300)[:, None, None, None]
+    made = spoilt(images, chance)
+    assert made.shape == images.shape
+    assert float(made.min()) >= -1
+    # Whose pixels are all of their own places, in another order, or neither.
+    base = images[0]
+    same = ((made - base).abs() < 0.301).flatten(1).all(1)
+    own = (made.flatten(1).mean(1) - images.flatten(1).mean(1)).abs() < 1e-5
+    kinds = [int((same & ~own).sum()), int((own & ~same).sum()), int((~own & ~same).sum())]
+    assert sum(kinds) == 300
+    assert min(kinds) > 70
+    assert torch.equal(spoilt(images, torch.Generator().manual_seed(0)), made)
 
 
 def test_of_real_halves_the_endless_distance_is_zero() -> None:
