@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -75,7 +76,7 @@ def search(args: argparse.Namespace, arm: str, seed: int) -> Run:
     if arm == "recipes":
         config = nas.api.resolve({**asked, "space": joint, "strategy": strategy, "seed": seed})
         network = typical(problem_of(config), STRATEGIES.get("random")(), seed)
-        space = f"{args.space}:{get_space(args.space).format(network)}+recipe"
+        space = f"{args.space}:{json.dumps(dict(network.choices))}+recipe"
     return nas.search(space=space, strategy=strategy, seed=seed, settings=settings, **asked)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nas.core.architecture import Architecture, Candidate, Recipe
-from nas.core.errors import SpaceError
+from nas.core.errors import SpaceError, UnsupportedError
 from nas.core.space import Costed, Space
 from nas.core.tree import ChoiceTree
 from search_spaces.recipes.knobs import PREFIX, Knobs
@@ -183,7 +184,8 @@ def join(base: Space, member: str, recipes: Space) -> RecipeSpace:
 
     Args:
         base: Whose networks are trained.
-        member: Name or notation of the one of them that is trained; empty for all.
+        member: Name or notation of the one of them that is trained, or its choices as a JSON
+            object; empty for all.
         recipes: A space of recipes, whose own networks are left aside.
 
     Raises:
@@ -203,8 +205,17 @@ def _named(base: Space, member: str) -> Architecture:
 
     if member in base.members:
         return base.members[member]
+    if member.startswith("{"):  # the only way in spaces without a notation of their own
+        try:
+            return base.architecture(json.loads(member))
+        except json.JSONDecodeError as error:
+            raise SpaceError(f"{member!r} is no JSON: {error}", "give all choices") from None
     try:
         return base.parse(member)
+    except UnsupportedError as error:
+        raise SpaceError(
+            f"{base.name} has no member {member!r}", "give its choices as a JSON object"
+        ) from error
     except SpaceError as error:
         hint = close_matches(member, base.members)
         raise SpaceError(f"{base.name} has no member {member!r}", hint) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import islice, pairwise
 
 import numpy as np
@@ -183,3 +184,18 @@ def test_rates_of_one_optimizer_say_nothing_of_another(name: str, optimizer: str
     else:
         low, high = OPTIMIZERS.get(str(told["optimizer"])).traits.rates
         assert told["learning_rate"] == pytest.approx((low * high) ** 0.5)
+
+
+def test_one_network_is_named_by_its_choices_where_there_is_no_notation() -> None:
+    base = get_space("fbnetv3-small")
+    network = base.sample(np.random.default_rng(0))
+    space = space_of(f"fbnetv3-small:{json.dumps(dict(network.choices))}+recipe")
+    assert space.held == network
+    member = space.sample(np.random.default_rng(1))
+    assert space.candidate(member).architecture == network
+    with pytest.raises(SpaceError, match="give its choices as a JSON object"):
+        get_space("fbnetv3-small:A+recipe")
+    with pytest.raises(SpaceError, match="is no JSON"):
+        get_space('fbnetv3-small:{"stem/channels" 8}+recipe')
+    with pytest.raises(SpaceError, match="channel"):
+        get_space('fbnetv3-small:{"channel": 8}+recipe')
