@@ -37,6 +37,7 @@ from nas.engine.fitting import problem_of
 from nas.engine.records import Entry
 from nas.measure.comparison import paired
 from nas.strategies import STRATEGIES
+from nas.training import load_data
 from search_spaces import get_space
 
 FIELDS = ("data", "seed", "arm", "test_error", "error", "hypervolume", "epochs", "seconds")
@@ -179,7 +180,7 @@ def main() -> None:
         return
     torch.set_num_threads(1)
     space = get_space(args.space)
-    shape = (1, 8, 8) if args.data == "digits" else (3, 32, 32)
+    shape = load_data(args.data, 0, limit=args.limit).input_shape
     scale = {"channels": 8, "layers": 1} if args.space == "nasbench201" else {}
     rng = np.random.default_rng(0)
     largest = max(space.cost(space.sample(rng), shape, 10, **scale).macs for _ in range(2000))

@@ -23,8 +23,10 @@ from nas.core.work import Evaluate
 from nas.engine.resolve import resolve
 from nas.evaluators import WEIGHTS, account_of
 from nas.evaluators.gan import GanEvaluator, build_pair
+from nas.measure.gan.extractors import built
 from nas.measure.gan.features import ModuleExtractor
-from nas.training import load_weights
+from nas.measure.gan.judge import Judge
+from nas.training import load_data, load_weights
 from nas.training.data.dataset import DataSet
 from search_spaces import get_space
 
@@ -240,8 +242,17 @@ def test_train_shows_sheets_on_the_way(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_bars_of_the_field_on_digits() -> None:
-    """400 steps at 12 channels: regularised relativistic and hinge losses, three seeds each."""
+    """400 steps at 12 channels: regularised relativistic and hinge losses, three seeds each.
+
+    The field's bars are of another extractor, whose distance of uniform noise is 45: at most a
+    quarter of that for the first loss, two thirds for the second.
+    """
     found: dict[str, list[float]] = {}
+    data = load_data("digits", 0)
+    judge = Judge(built("classifier", data, 0, "cpu"), data, "validation", "cpu", resamples=0)
+    chance = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (2000, 1, 8, 8), generator=chance, dtype=torch.uint8)
+    noise = judge.distance(pixels)
     for loss in ("rpgan", "hinge"):
         given = {
             "network": {"generator_channels": 12, "discriminator_channels": 12, "latent": 24},
@@ -253,6 +264,6 @@ def test_bars_of_the_field_on_digits() -> None:
         for seed in range(3):
             reply = made.evaluate(Evaluate(candidate(), 16, seed), Context())
             found.setdefault(loss, []).append(reply.figures["fd_classifier"])
-    assert max(found["rpgan"]) <= 12
-    assert sorted(found["rpgan"])[1] <= 8
-    assert max(found["hinge"]) <= 30
+    assert max(found["rpgan"]) <= noise / 4
+    assert sorted(found["rpgan"])[1] <= noise * 8 / 45
+    assert max(found["hinge"]) <= noise * 30 / 45
