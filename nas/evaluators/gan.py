@@ -17,7 +17,7 @@ from nas.core.errors import CandidateError, ConfigError, UnsupportedError
 from nas.core.protocols import Context, Reply
 from nas.core.work import Evaluate, Spent
 from nas.evaluators import WEIGHTS, Account, Inputs
-from nas.evaluators.states import forget_states, state_file
+from nas.evaluators.states import Leg
 from nas.measure import count_macs, count_parameters
 from nas.measure.gan.classifier import gan_split
 from nas.measure.gan.extractors import CLASSIFIER, built, described, figures_of, name_of
@@ -190,27 +190,21 @@ class GanEvaluator:
         """
         candidate, data = work.candidate, self._data
         recipe = self._recipe_of(candidate)
-        seed = context.seed if work.seed is None else work.seed
-        pair = self._built(candidate, recipe, seed)
+        leg = Leg.of(work, context, recipe.epochs)
+        pair = self._built(candidate, recipe, leg.seed)
         if work.budget == 0:
             return Reply(dict(pair.figures), spent=Spent(evaluations=1))
         extractor = built(self._extractor, data, self._config.seed, context.device)
         judge = Judge(extractor, data, "validation", context.device, self._settings.resamples)
-        epochs = recipe.epochs if work.budget is None else max(1, round(work.budget))
-        horizon = None if work.horizon is None else max(1, round(work.horizon))
-        labels = {
-            "candidate": candidate.id,
-            "budget": work.budget,
-            "seed": work.seed,
-            "split": work.split,
-        }
-        shows = self._shows(work, horizon or epochs)
+        shows = self._shows(work, leg.horizon or leg.epochs)
 
         def look(generator: nn.Module, epoch: int) -> dict[str, float]:
             if epoch in shows:
                 sheet = sample_sheet(generator, pair.latent, context.device)
                 text = base64.b64encode(sheet).decode()
-                context.emit("samples", {"phase": "train", "step": epoch, "png": text, **labels})
+                context.emit(
+                    "samples", {"phase": "train", "step": epoch, "png": text, **leg.labels}
+                )
             if not self._settings.look:
                 return {}
             images = self._generated(generator, pair.latent, self._settings.look, context.device)
@@ -223,24 +217,23 @@ class GanEvaluator:
             self._images,
             recipe,
             context=context,
-            epochs=epochs,
-            seed=seed,
-            resume_from=state_file(context.scratch, work.since, must_exist=True),
+            epochs=leg.epochs,
+            seed=leg.seed,
+            resume_from=leg.begins,
             options=PairOptions(
                 identity=candidate.id,
                 fingerprint=data.fingerprint,
-                horizon=horizon,
-                keep_state=state_file(context.scratch, work.budget) if horizon else None,
+                horizon=leg.horizon,
+                keep_state=leg.ends,
                 macs={
                     "generator": pair.figures["macs"],
                     "discriminator": pair.figures["discriminator_macs"],
                 },
-                labels=labels,
+                labels=leg.labels,
                 judge=look,
             ),
         )
-        if work.since is not None:
-            forget_states(context.scratch, below=work.since)
+        leg.forget()
         samples = self._settings.samples
         images = self._generated(pair.generator, pair.latent, samples, context.device)
         figures = {**result.figures, **pair.figures, **judge.figures(images)}

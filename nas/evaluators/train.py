@@ -16,7 +16,7 @@ from nas.core.objective import parse_objectives
 from nas.core.protocols import Context, Reply
 from nas.core.work import Evaluate, Spent
 from nas.evaluators import WEIGHTS, Inputs, weights_of_share
-from nas.evaluators.states import forget_states, state_file
+from nas.evaluators.states import Leg
 from nas.layers import exchange
 from nas.layers.adapt import adaptations
 from nas.layers.auxiliary import AUXILIARY
@@ -165,55 +165,46 @@ class TrainEvaluator:
         """
         candidate, data = work.candidate, self._data
         recipe = self._recipe_of(candidate)
-        seed = context.seed if work.seed is None else work.seed
+        leg = Leg.of(work, context, recipe.epochs)
         settings = dict(self._network)
         space = get_space(candidate.architecture.space)
         wanted = {**settings, **candidate.scale}.get("auxiliary", False)
         helped = recipe.auxiliary_weight > 0 and "auxiliary" in space.scale and not wanted
         if helped:
             settings["auxiliary"] = True
-        network = build_network(candidate, data, settings, seed)
-        subject = Subject(network, data, context.device, seed)
+        network = build_network(candidate, data, settings, leg.seed)
+        subject = Subject(network, data, context.device, leg.seed)
         counted = {name: MEASURES.get(name)(subject) for name in ALWAYS}
         if work.budget == 0:
             return self._untrained(subject, counted)
-        epochs = recipe.epochs if work.budget is None else max(1, round(work.budget))
-        horizon = None if work.horizon is None else max(1, round(work.horizon))
-        labels = {
-            "candidate": candidate.id,
-            "budget": work.budget,
-            "seed": work.seed,
-            "split": work.split,
-        }
         result = _fitted(
             network,
             data,
             recipe,
             context=context,
-            epochs=epochs,
-            seed=seed,
+            epochs=leg.epochs,
+            seed=leg.seed,
             split=work.split,
-            resume_from=state_file(context.scratch, work.since, must_exist=True),
+            resume_from=leg.begins,
             options=FitOptions(
                 identity=candidate.id,
-                horizon=horizon,
-                keep_state=state_file(context.scratch, work.budget) if horizon else None,
+                horizon=leg.horizon,
+                keep_state=leg.ends,
                 macs=counted["macs"],
-                labels=labels,
+                labels=leg.labels,
             ),
         )
         if helped:  # by a head that was for training only: nobody builds or loads it again
             setattr(network, AUXILIARY, None)
-        if work.since is not None:
-            forget_states(context.scratch, below=work.since)
+        leg.forget()
         if adaptations(network):
             counted = {name: MEASURES.get(name)(subject) for name in ALWAYS}
         if work.split == "test" and context.scratch is not None:
             names = [WEIGHTS]
             if recipe.prune:
-                ends = parts(max(epochs, horizon or 0), recipe.prune)
+                ends = parts(max(leg.epochs, leg.horizon or 0), recipe.prune)
                 had = zip(recipe.prune, ends, strict=True)
-                names += [weights_of_share(share) for share, end in had if end == epochs]
+                names += [weights_of_share(share) for share, end in had if end == leg.epochs]
             for name in names:
                 save_weights(network, context.scratch / name, {"candidate": candidate.id})
         figures = {**result.figures, **counted, **self._measured(subject)}
