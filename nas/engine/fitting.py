@@ -199,6 +199,19 @@ def check_recipe(config: RunConfig) -> None:
     TrainingRecipe.from_settings(merge(config.recipe, config.final.recipe))
 
 
+def check_data(config: RunConfig) -> dict[str, Any]:
+    """Refuse data that the evaluator cannot work on; options of the data that it needs.
+
+    The data is read if the evaluator wants to see it before any work (its `check_data`).
+
+    Raises:
+        ConfigError: The data does not go with the rest.
+        DataError: The data is not there.
+    """
+    own = getattr(registered(config.evaluator), "check_data", None)
+    return {} if own is None else dict(own(config))
+
+
 def preset_for(defaults: Mapping[str, Any], evaluator: str) -> dict[str, Any]:
     """A preset without what it says of our own trainings, where the evaluator has others.
 

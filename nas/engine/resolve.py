@@ -37,6 +37,7 @@ from nas.core.space import Space
 from nas.engine.budget import Budget
 from nas.engine.executors.base import EvaluatorTarget
 from nas.engine.fitting import (
+    check_data,
     check_evaluator,
     check_measures,
     check_recipe,
@@ -76,11 +77,13 @@ class DataSettings(Settings):
         limit: Keep at most so many images of each split.
         image_size: Side of the square that the pictures of a folder are brought to.
         validation: Share of the training images held out.
+        one_class: Take data that has one class only; evaluators set it that need no classes.
     """
 
     limit: int | None = Field(None, ge=1)
     image_size: int | None = Field(None, ge=4, le=1024)
     validation: float | None = Field(None, gt=0, lt=1)
+    one_class: bool | None = None
 
 
 def resolve(
@@ -139,8 +142,11 @@ def check(config: RunConfig, function: EvaluatorTarget | None = None) -> RunConf
     check_recipe(config)
     settings = _strategy_settings(config, space)
     evaluating = check_evaluator(config, settings, function)
-    data_settings = build_settings(DataSettings, config.data_settings, "data setting")
+    options = build_settings(DataSettings, config.data_settings, "data setting")
+    data_settings = options.model_dump(exclude_none=True)
     data = locate_data(config.data)
+    if function is None:
+        data_settings |= check_data(config)
     check_reachable(config, space)
     if config.address is None:  # else the devices are the cluster's
         check_device(config.device)
@@ -150,7 +156,7 @@ def check(config: RunConfig, function: EvaluatorTarget | None = None) -> RunConf
         "measures": check_measures(config, function),
         "settings": settings,
         "data": data,
-        "data_settings": data_settings.model_dump(exclude_none=True),
+        "data_settings": data_settings,
     }
     complete = config.model_copy(update=changes)
     check_strategy(complete, function)

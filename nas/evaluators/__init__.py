@@ -44,6 +44,9 @@ may have
 - `Settings`, the frozen model (`nas.core.config.Settings`) of its `evaluator_settings`;
 - the static method `check_recipe(config)`, which raises a `ConfigError` if `config.recipe`, or
   `config.final.recipe` over it, is none of its recipes; without it these are `TrainingRecipe`'s;
+- the static method `check_data(config)`, which raises a `ConfigError` or `DataError` if it cannot
+  work on the run's data, before anything is made, and gives what goes over `config.data_settings`;
+  without it the data is first read when work begins;
 - the static method `shares(config, candidate, epochs)`, which gives the shares of channels that a
   training removes with the epochs after which each is had, and raises a `ConfigError` if it cannot;
   without it, it removes none;

@@ -6,14 +6,16 @@ import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from pydantic import Field
+import numpy as np
+import torch
+from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
 from nas.core.architecture import Candidate
 from nas.core.config import RunConfig, Settings, build_settings, merge
-from nas.core.errors import CandidateError, ConfigError, UnsupportedError
+from nas.core.errors import CandidateError, ConfigError, SpaceError, UnsupportedError
 from nas.core.protocols import Context, Reply
 from nas.core.work import Evaluate, Spent
 from nas.evaluators import WEIGHTS, Account, Inputs
@@ -21,8 +23,9 @@ from nas.evaluators.states import Leg
 from nas.measure import count_macs, count_parameters
 from nas.measure.gan.classifier import gan_split
 from nas.measure.gan.extractors import CLASSIFIER, built, described, figures_of, name_of
-from nas.measure.gan.judge import Judge
+from nas.measure.gan.judge import LEAST_IMAGES, Judge
 from nas.training import load_data, save_weights
+from nas.training.data.dataset import DataSet
 from nas.training.files import write_atomically
 from nas.training.gan.criteria import GAN_LOSSES
 from nas.training.gan.images import drawn, latents
@@ -43,6 +46,12 @@ COMPARED: Final = 32
 """Latent vectors on which exported forms are compared with the generator."""
 
 
+def _none_or_some(count: int | None) -> int | None:
+    if count == 1:
+        raise ValueError("0 or 2 or more: one alone has no deviation")
+    return count
+
+
 class GanSettings(Settings):
     """Settings of the evaluator.
 
@@ -50,16 +59,16 @@ class GanSettings(Settings):
         samples: Generated images that figures are of, the same latent vectors for all candidates.
             Ten times as many as the features have dimensions, and 1,500, are the least that make
             sense.
-        look: Generated images that the distance after each epoch is of, 0 for no such look (and no
-            guard against collapse).
-        resamples: Of the bootstrap of standard errors; null for 100, or none where features have
-            more than 128 dimensions.
+        look: Generated images that the distance after each epoch is of, 2 or more, or 0 for no such
+            look (and no guard against collapse).
+        resamples: Of the bootstrap of standard errors, 2 or more, or 0 for none; null for 100, or
+            none where features have more than 128 dimensions.
         sheets: Sheets of samples that a full training shows on the way.
     """
 
     samples: int = Field(default=2000, ge=20)
-    look: int = Field(default=500, ge=0)
-    resamples: int | None = Field(default=None, ge=0)
+    look: Annotated[int, AfterValidator(_none_or_some)] = Field(default=500, ge=0)
+    resamples: Annotated[int | None, AfterValidator(_none_or_some)] = Field(default=None, ge=0)
     sheets: int = Field(default=10, ge=0)
 
 
@@ -119,6 +128,10 @@ class GanEvaluator:
     Args:
         spec: The run's configuration (`RunConfig.model_dump`); the argument of its evaluator is the
             extractor's name, "gan:NAME" or "gan:module:function".
+
+    Raises:
+        ConfigError: The data is none for this recipe or extractor.
+        DataError: The data is not there.
     """
 
     reports: tuple[str, ...] = (*figures_of(CLASSIFIER), *SIZES, *COST)
@@ -130,11 +143,11 @@ class GanEvaluator:
     def __init__(self, spec: Mapping[str, Any]) -> None:
         config = build_settings(RunConfig, spec)
         self._config = config
-        self._extractor = config.evaluator.partition(":")[2] or CLASSIFIER
+        self._extractor = _extractor_of(config)
         account = self.account(self._extractor)
         self.reports, self.goal = account.reports or (), account.goal
         self._settings = build_settings(GanSettings, config.evaluator_settings, "setting of gan")
-        self._data = load_data(config.data, config.seed, **config.data_settings)
+        self._data = _data_of(config)
         own = self._extractor == CLASSIFIER  # others are no part of the data
         self._images = gan_split(self._data, config.seed) if own else self._data.train
         self._recipe = GanRecipe.from_settings(config.recipe, default_gan_recipe(self._data))
@@ -163,13 +176,45 @@ class GanEvaluator:
         GanRecipe.from_settings(merge(config.recipe, config.final.recipe))
 
     @staticmethod
+    def check_data(config: RunConfig) -> dict[str, Any]:
+        """Refuse images that no pair is for, or too few to judge by; settings that the data needs.
+
+        Raises:
+            ConfigError: They do not go with the networks, a recipe or the extractor.
+            DataError: The data is not there.
+        """
+        data = _data_of(config)
+        for name, split in (("validation", data.validation), ("test", data.test_split())):
+            if len(split) < LEAST_IMAGES:
+                raise ConfigError(
+                    f"data {config.data!r} has {len(split)} {name} images to judge by",
+                    f"{LEAST_IMAGES} is the least: give more images, or raise"
+                    " data_settings.validation or data_settings.limit",
+                )
+        usual = default_gan_recipe(data)
+        in_search = GanRecipe.from_settings(config.recipe, usual)
+        in_full = GanRecipe.from_settings(merge(config.recipe, config.final.recipe), usual)
+        for recipe in (in_search, in_full):
+            recipe.check_images(data.input_shape)
+        space = get_space(config.space)
+        candidate = space.candidate(space.sample(np.random.default_rng(0)))
+        for scale in ({}, *config.final.scales):
+            network = {**config.network, **scale}
+            try:
+                with torch.device("meta"):  # nothing is computed, and no memory taken
+                    build_pair(candidate, data.input_shape, network, in_search.loss, 0)
+            except SpaceError as error:
+                raise ConfigError(f"data {config.data!r}: {error.message}", error.hint) from None
+        return {"one_class": True} if data.num_classes == 1 else {}
+
+    @staticmethod
     def inputs(config: RunConfig) -> Inputs:
         """What is exported is the generator alone, compared on latent vectors.
 
         Raises:
             DataError: The data is not there.
         """
-        data = load_data(config.data, config.seed, **config.data_settings)
+        data = _data_of(config)
         pairs = get_space(get_space(config.space).networks)
         shapes = pairs.shapes(data.input_shape, data.num_classes, **config.network)
         examples = None
@@ -298,6 +343,27 @@ class GanEvaluator:
         save_weights(pair.generator, folder / WEIGHTS, {"candidate": candidate.id})
         for name, draw in ((SAMPLES, sample_sheet), (INTERPOLATION, interpolation_sheet)):
             _write(folder / name, draw(pair.generator, pair.latent, device))
+
+
+def _extractor_of(config: RunConfig) -> str:
+    return config.evaluator.partition(":")[2] or CLASSIFIER
+
+
+def _data_of(config: RunConfig) -> DataSet:
+    """The run's data, which need have no classes unless the extractor learns to tell them.
+
+    Raises:
+        ConfigError: It must, and there is one class.
+        DataError: The data is not there.
+    """
+    data = load_data(config.data, config.seed, **{**config.data_settings, "one_class": True})
+    if data.num_classes == 1 and _extractor_of(config) == CLASSIFIER:
+        raise ConfigError(
+            f"the built-in extractor learns to tell classes, and data {config.data!r} has 1"
+            f" ({data.classes[0]!r})",
+            "name an extractor of your own, evaluator gan:MODULE:FUNCTION, or give two classes",
+        )
+    return data
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+from pymoo.core.individual import Individual
+from pymoo.core.population import Population
+from pymoo.core.problem import Problem as PymooProblem
+from pymoo.operators.survival.rank_and_crowding import RankAndCrowding
+from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 
 from evolution.member import Gathering, Member, member_of, members_of
-from evolution.noise import domination, probability_not_worse, surely_dominates
+from evolution.noise import confident_ranks, domination, probability_not_worse, surely_dominates
 from evolution.quality import hypervolume, ideal, nadir, non_dominated, reference_point
 from evolution.selection import crowding, ordered, ranks, survivors
 from nas.core.architecture import Candidate
@@ -21,6 +29,7 @@ from nas.testing.toys import ToySpace
 SPACE = ToySpace()
 RNG = np.random.default_rng(0)
 POOL = [Candidate(SPACE.sample(RNG)) for _ in range(40)]
+Floats = NDArray[np.float64]
 
 rows = st.lists(st.tuples(*[st.integers(0, 4).map(float)] * 2), min_size=1, max_size=12)
 
@@ -28,7 +37,7 @@ rows = st.lists(st.tuples(*[st.integers(0, 4).map(float)] * 2), min_size=1, max_
 def member(
     index: int, costs: tuple[float, ...], violation: float = 0.0, error: float = 0.0
 ) -> Member:
-    return Member(POOL[index], costs, (error,) * len(costs), violation, f"{index:03}")
+    return Member(POOL[index % 40], costs, (error,) * len(costs), violation, f"{index:03}")
 
 
 def slow_ranks(costs: list[tuple[float, ...]]) -> list[int]:
@@ -84,6 +93,91 @@ def test_the_order_does_not_depend_on_who_came_first(
     members = [member(i, row) for i, row in enumerate(costs)]
     shuffled = [members[i] for i in order if i < len(members)]
     assert ordered(members) == ordered(shuffled)
+
+
+# -- against pymoo ---------------------------------------------------------------------------
+
+
+def cases(count: int, seed: int) -> Iterator[tuple[Floats, Floats]]:
+    """Costs and violations of 2 to 200 members and 2 to 4 objectives, many of them alike.
+
+    Values have ties, rows are repeated, columns may hold one value only; in half of the cases some
+    members are beyond the limits, and some have failed: their costs and violations are infinite.
+    """
+    rng = np.random.default_rng(seed)
+    for number in range(count):
+        n, m = 2 + int(199 * rng.random() ** 4), 2 + number % 3
+        costs = rng.normal(size=(n, m))
+        if number % 4:
+            costs = np.round(costs * rng.integers(1, 8))
+        if number % 5 == 0:
+            costs[:, rng.integers(m)] = 1.0
+        if number % 3 == 0:
+            costs[rng.integers(n, size=n // 3)] = costs[rng.integers(n)]
+        beyond = np.zeros(n)
+        if number % 2:
+            beyond[rng.random(n) < rng.random()] = rng.integers(1, 4)
+            beyond[rng.random(n) < 0.2] *= 1.5
+            failed = rng.random(n) < rng.random() / 3
+            beyond[failed], costs[failed] = np.inf, np.inf
+        yield costs, beyond
+
+
+def sets(fronts: NDArray[np.int64]) -> list[set[int]]:
+    return [set(np.flatnonzero(fronts == k)) for k in range(int(fronts.max(initial=-1)) + 1)]
+
+
+def test_fronts_are_those_of_pymoo_in_a_thousand_cases() -> None:
+    sizes = set()
+    for costs, beyond in cases(1200, 0):
+        sizes.add(len(costs))
+        kept = np.flatnonzero(beyond == 0)
+        wanted = [set(kept[front]) for front in NonDominatedSorting().do(costs[kept])]
+        wanted += [set(np.flatnonzero(beyond == far)) for far in np.unique(beyond[beyond > 0])]
+        assert sets(ranks(costs, beyond)) == wanted
+        sure = confident_ranks(costs, np.zeros_like(costs), beyond, 0.95)
+        assert sets(sure) == wanted
+    assert min(sizes) == 2
+    assert max(sizes) > 190
+
+
+def of_pymoo(costs: Floats, beyond: Floats, count: int) -> list[int]:
+    """Who survives by pymoo's rank and crowding, limits first."""
+    problem = PymooProblem(n_var=1, n_obj=costs.shape[1], n_ieq_constr=1)
+    people = [
+        Individual(F=row, G=np.array([far]), X=np.array([index]))
+        for index, (row, far) in enumerate(zip(costs, beyond, strict=True))
+    ]
+    kept = RankAndCrowding().do(
+        problem, Population.create(*people), n_survive=count, random_state=np.random.default_rng(0)
+    )
+    return [int(person.X[0]) for person in kept]
+
+
+def test_survivors_are_those_of_pymoo_up_to_ties() -> None:
+    divided = 0
+    for number, (costs, beyond) in enumerate(cases(1000, 1)):
+        count = 1 + number * 7 % len(costs)
+        everybody = [
+            member(i, tuple(row), far)
+            for i, (row, far) in enumerate(zip(costs.tolist(), beyond.tolist(), strict=True))
+        ]
+        found = survivors(everybody, count)
+        mine = [int(one.key) for one, _, _ in found]
+        fronts = ranks(costs, beyond)
+        theirs = of_pymoo(costs, beyond, count)
+        assert len(set(mine)) == len(mine) == len(theirs) == count
+        # Nobody of a later front before an earlier one is exhausted.
+        last = max(fronts[mine])
+        assert set(np.flatnonzero(fronts < last)) <= set(mine)
+        assert {i for i in mine if fronts[i] < last} == {i for i in theirs if fronts[i] < last}
+        # Of the front that is divided, those with the same distances; far beyond is far beyond.
+        distances = crowding(costs, fronts)
+        cut = [[distances[i] for i in who if fronts[i] == last] for who in (mine, theirs)]
+        if beyond[mine[-1]] == 0:
+            assert sorted(cut[0]) == sorted(cut[1])
+            divided += (fronts == last).sum() > len(cut[0])
+    assert divided > 300
 
 
 # -- noise -----------------------------------------------------------------------------------

@@ -21,13 +21,15 @@ from nas.measure.gan.infinite import LEAST_RATIO, frechet_estimates
 from nas.measure.gan.kernel import SUBSET_SIZE, SUBSETS, kid
 from nas.training.data.dataset import DataSet, Split
 
-__all__ = ["Judge"]
+__all__ = ["LEAST_IMAGES", "Judge"]
 
 Array = NDArray[np.float64]
 
 WIDE: Final = 128
 """Features of more dimensions have no intervals unless asked for: a resample costs seconds."""
 RESAMPLES: Final = 100
+LEAST_IMAGES: Final = 4
+"""Real images, of which two halves have a covariance and pairs."""
 KEPT: Final = 8
 _CACHE: Final[dict[tuple[str, str, str, int], Array]] = {}
 
@@ -43,7 +45,7 @@ class Judge:
         resamples: Of the bootstrap; None for 100, or none where features are many.
 
     Raises:
-        DataError: There are no such images, or their features are not finite.
+        DataError: There are fewer than 4 such images, or their features are not finite.
     """
 
     def __init__(
@@ -73,9 +75,14 @@ class Judge:
         Args:
             images: (n, channels, height, width), in a random order.
             groups: How many, at most n / 2.
+
+        Returns:
+            The distance; infinite, and its error with it, if a feature is not finite.
         """
         features = self._features(images)
         value = frechet_distance(self._moments, features)
+        if not math.isfinite(value):
+            return Estimate(math.inf, math.inf, math.inf, math.inf)
         parts = [Moments.of(part) for part in np.array_split(features, groups)]
         without = [
             frechet_distance(self._moments, reduce(Moments.__add__, parts[:i] + parts[i + 1 :]))
@@ -121,7 +128,7 @@ def _reference(
     extractor: FeatureExtractor, data: DataSet, split: str, images: Split, device: str
 ) -> Array:
     """Features of real images, worked out once for each extractor and data."""
-    if len(images) < 2:
+    if len(images) < LEAST_IMAGES:
         raise DataError(
             f"{data.name} has {len(images)} {split} images to compare with", "leave some more"
         )

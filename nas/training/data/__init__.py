@@ -47,6 +47,7 @@ def load_data(
     limit: int | None = None,
     image_size: int | None = None,
     validation: float | None = None,
+    one_class: bool = False,
 ) -> DataSet:
     """Read a data set and split it, stratified by class.
 
@@ -64,6 +65,7 @@ def load_data(
         validation: Share of the training images held out, more than 0 and less than 1. By
             default 0.1 where there is a test split and 0.2 where there is none; a
             validation split that the data comes with is used as it is.
+        one_class: Take data that has one class only: for what classifies nothing.
 
     Raises:
         PluginError: No data set has that name.
@@ -73,4 +75,12 @@ def load_data(
     from nas.training.data.load import load
 
     folder = None if root is None else Path(root)
-    return load(spec, seed, folder, limit=limit, image_size=image_size, validation=validation)
+    return load(
+        spec,
+        seed,
+        folder,
+        limit=limit,
+        image_size=image_size,
+        validation=validation,
+        one_class=one_class,
+    )

@@ -29,6 +29,7 @@ def load(
     limit: int | None,
     image_size: int | None,
     validation: float | None,
+    one_class: bool = False,
 ) -> DataSet:
     """See `nas.training.data.load_data`."""
     if validation is not None and not 0 < validation < 1:
@@ -38,7 +39,7 @@ def load(
     name, _, argument = spec.partition(":")
     reader = DATASETS.get(name)
     raw = reader(argument, Request(_root(root), image_size))
-    check_classes(raw, spec)
+    check_classes(raw, spec, least=1 if one_class else 2)
     if validation is None:
         validation = 0.2 if raw.test is None else 0.1
     train, held_out, test = _split(raw, spec, seed, validation)

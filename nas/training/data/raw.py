@@ -143,15 +143,15 @@ def as_labels(array: NDArray[Any], count: int, what: str) -> Labels:
     return labels
 
 
-def check_classes(raw: RawData, what: str) -> None:
+def check_classes(raw: RawData, what: str, least: int = 2) -> None:
     """Check that labels and classes belong together and splits have one shape.
 
     Raises:
-        DataError: There is one class only, a class without training images, a label out of
-            range, or a split whose images have another shape.
+        DataError: There are fewer than `least` classes, a class without training images, a label
+            out of range, or a split whose images have another shape.
     """
     count = len(raw.classes)
-    if count < 2:
+    if count < least:
         only = f" ({raw.classes[0]!r})" if raw.classes else ""
         raise DataError(f"{what} has {count} class{only}", "a classifier needs two or more")
     for name, pair in (("train", raw.train), ("validation", raw.validation), ("test", raw.test)):

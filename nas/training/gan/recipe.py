@@ -192,13 +192,13 @@ GAN_RECIPES.add(
     "eagan-cifar10",
     GanRecipe(
         epochs=600,
-        batch_size=40,
-        generator_batch=80,
+        batch_size=80,  # as the paper says; the released code has the two the other way round
+        generator_batch=40,
         n_critic=5,
         loss="hinge",
         collapse_factor=0.0,
     ),
-    "as published for CIFAR-10 (EAGAN, ECCV 2022): 600 epochs of the discriminator",
+    "as published for CIFAR-10 (EAGAN, ECCV 2022): 600 epochs of the discriminator, batches of 80",
 )
 
 
