@@ -98,7 +98,13 @@ class Engine:
         value = self.distance(text, pair)
         if not math.isfinite(value):
             return None
-        return {"fd_classifier": value, "fd_classifier_se": 0.1, "params": self.params(text)}
+        size = self.params(text)
+        return {
+            "fd_classifier": value,
+            "fd_classifier_se": 0.1,
+            "params": size,
+            "discriminator_params": size,
+        }
 
     def methods(self) -> list[str]:
         return [call.method for call in self.calls]
@@ -421,6 +427,64 @@ def test_one_that_is_held_and_fails_makes_way() -> None:
         return math.nan if pair and text == AUTOGAN else by_name(text, pair)
 
     engine = Engine(settings(discriminators={"stop": True, "rounds": 1}), distance=distance)
+    (found,) = engine.run()
+    assert DISCRIMINATORS.format(DISCRIMINATORS.member(found)) != AUTOGAN
+
+
+def sure(text: str, pair: int) -> float:
+    """AutoGAN is the worst by far, and there is next to no chance."""
+    if pair == 0:
+        return by_name(text, 0)
+    return (20.0 if text == AUTOGAN else by_name(text, 0)) * (1 + 1e-4 * by_name(text, pair))
+
+
+LIMITED = ("fd_classifier", "discriminator_params:min<=1000")
+STOPS = {"stop": True, "rounds": 3, "population": 8}
+
+
+def test_no_discriminator_beyond_the_limits_takes_the_place_of_one_within() -> None:
+    engine = Engine(
+        settings(discriminators=STOPS),
+        distance=sure,
+        objectives=LIMITED,
+        params=lambda text: 100.0 if text == AUTOGAN else 1e6,
+    )
+    (found,) = engine.run()
+    assert DISCRIMINATORS.format(DISCRIMINATORS.member(found)) == AUTOGAN
+    assert engine.told("stage 2 ends")[0]["held"] == AUTOGAN
+    # A gain of one that is within the limits is found beside better ones that are not.
+    engine = Engine(
+        settings(discriminators=STOPS),
+        distance=sure,
+        objectives=LIMITED,
+        params=lambda text: 100.0 if text == AUTOGAN or by_name(text, 7) > 10 else 1e6,
+    )
+    (found,) = engine.run()
+    text = DISCRIMINATORS.format(DISCRIMINATORS.member(found))
+    assert text != AUTOGAN
+    assert by_name(text, 7) > 10
+
+
+def test_one_that_is_held_and_beyond_the_limits_makes_way() -> None:
+    """Without proof of a gain: it is no answer at all."""
+
+    def distance(text: str, pair: int) -> float:
+        return 5.0 if text == AUTOGAN and pair else by_name(text, pair)
+
+    engine = Engine(
+        settings(discriminators={"stop": True, "rounds": 1, "population": 8}),
+        distance=distance,
+        objectives=LIMITED,
+        params=lambda text: 100.0 if by_name(text, 7) > 10 else 1e6,
+    )
+    assert by_name(AUTOGAN, 7) < 10
+    (found,) = engine.run()
+    assert by_name(DISCRIMINATORS.format(DISCRIMINATORS.member(found)), 7) > 10
+    assert "beyond the limits" in engine.told("decision")[-2]["reason"]
+    # A limit that all are beyond, as one of the generator's is, puts nobody out.
+    engine = Engine(
+        settings(discriminators=STOPS), distance=sure, objectives=("fd_classifier", "params<=1")
+    )
     (found,) = engine.run()
     assert DISCRIMINATORS.format(DISCRIMINATORS.member(found)) != AUTOGAN
 

@@ -10,7 +10,7 @@ simultaneous for all challengers (Bonferroni): the best of seven is the luckiest
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,20 +61,25 @@ def pooled_error(readings: Sequence[Sequence[float]]) -> tuple[float, int]:
 
 
 def gain_over(
-    readings: Sequence[Sequence[float]], held: int, confidence: float = 0.95
+    readings: Sequence[Sequence[float]],
+    held: int,
+    confidence: float = 0.95,
+    *,
+    allowed: Collection[int] | None = None,
 ) -> Gain | None:
-    """The gain of the best over the one that is held; None if none but it has all its readings.
+    """The gain of the best over the one that is held; None if there is no challenger.
 
     Args:
         readings: Figures, less being better; a row for each, a column for each block. Rows with one
             that is not finite are left out.
         held: Row of the one that is held, which must be finite.
         confidence: Of the interval, simultaneously for all challengers.
+        allowed: Rows that may be challengers; the others tell of chance only. None for all.
     """
     from scipy import stats
 
     alive = [row for row, values in enumerate(readings) if np.isfinite(values).all()]
-    others = [row for row in alive if row != held]
+    others = [row for row in alive if row != held and (allowed is None or row in allowed)]
     if held not in alive or not others:
         return None
     logs = {row: [math.log(max(v, LEAST)) for v in readings[row]] for row in alive}

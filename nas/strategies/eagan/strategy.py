@@ -190,12 +190,17 @@ class Search:
             self._tell(population, 2, number, scores)
             readings = [[self._first(figures) for figures in row] for row in scores]
             ranking = _ranking(readings)
-            members = population.members([_mean(row) for row in scores], _error(readings))
+            means = [_mean(row) for row in scores]
+            members = population.members(means, _error(readings))
             best = population.best(members)
             if s.stop:
-                gain = gain_over(readings, population.alive.index(held))
-                if gain is None and best.candidate != held and math.isfinite(best.violation):
-                    held = best.candidate  # the one that was held has failed
+                place = population.alive.index(held)
+                able = self._able(means)
+                gain = gain_over(readings, place, allowed=self._challengers(means, place))
+                if able and place not in able:
+                    held = population.best([members[i] for i in able]).candidate
+                    why = "failed" if means[place] is None else "is beyond the limits"
+                    self._decide(DISCRIMINATOR, population.text(held), None, f"the one held {why}")
                 elif gain is None or not gain.sure:
                     self._stop(population, held, gain, readings)
                     break
@@ -238,6 +243,33 @@ class Search:
 
     def _first(self, figures: Figures | None) -> float:
         return self._problem.objectives[0].cost(figures or {})
+
+    def _able(self, means: Sequence[Figures | None]) -> list[int]:
+        """Places of those that did not fail and whose sizes are as near to the limits as any's.
+
+        Sizes are exact: of these a challenger needs no proof. A limit that the generator is beyond
+        is the same for all.
+        """
+        sizes = [o for o in self._problem.objectives if o.metric in SIZES]
+        beyond = {
+            place: sum(objective.violation(figures) for objective in sizes)
+            for place, figures in enumerate(means)
+            if figures is not None
+        }
+        least = min(beyond.values(), default=0.0)
+        return [place for place, value in beyond.items() if value <= least]
+
+    def _challengers(self, means: Sequence[Figures | None], held: int) -> list[int]:
+        """Those of the able that are not further beyond the limits than the one that is held.
+
+        The cap on distances is no limit here: who gains on the one held needs none.
+        """
+
+        def beyond(place: int) -> float:
+            told = means[place] or {}
+            return sum(objective.violation(told) for objective in self._problem.objectives)
+
+        return [place for place in self._able(means) if beyond(place) <= beyond(held)]
 
     def _tell(self, population: Population, stage: int, number: int, scores: Any) -> None:
         self._problem.announce(
