@@ -221,7 +221,8 @@ class GanSession:
         Raises:
             DataError: It was trained on other data.
         """
-        state = torch.load(path, map_location=self._parts.device, weights_only=True)
+        # To the host: generators of chance take their states from there only, all else is copied.
+        state = torch.load(path, map_location="cpu", weights_only=True)
         if state["data"] != self._fingerprint:
             raise DataError("the data is not what this run began with", "restore it, or begin anew")
         with seeded(self._parts.seed, device=self._parts.device):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from nas.core.protocols import Context
 from nas.engine.executors.base import Setup
 from nas.measure.gan.features import ModuleExtractor
 from nas.oneshot.gan import GanSession, open_gan_supernet
-from nas.oneshot.gan_parts import balanced
+from nas.oneshot.gan_parts import balanced, copied
 from nas.strategies.eagan.strategy import Eagan
 from nas.testing.replay import Trial, check_replay
 from nas.training.data.dataset import DataSet
@@ -498,6 +499,39 @@ def test_spent_counts_every_network() -> None:
     half = session.call("train_pairs", {"epochs": 1}, Context())
     assert reply.spent.macs == pytest.approx(2 * half.spent.macs)
     assert session.call("score_pairs", {}, Context()).spent.macs > 0
+
+
+@pytest.mark.filterwarnings("ignore:for .* copying from a non-meta parameter")
+def test_states_of_chance_stay_on_the_host_wherever_networks_are(tmp_path: Path) -> None:
+    """Their generators take them from there only; "meta" stands in for an accelerator."""
+    for place in (3, 8):
+        ask = Driver()
+        for method, arguments in CALLS[:place]:
+            ask(method, **arguments)
+        ask.session.save(tmp_path / "state")
+        other = Driver()
+        other.session._parts = replace(other.session._parts, device=torch.device("meta"))
+        other.session.load(tmp_path / "state")
+        stage, loaded = (ask.one, other.one) if place == 3 else (ask.two, other.two)
+        both = [
+            [s.learner] if place == 3 else [x.learner for x in s.slots] for s in (stage, loaded)
+        ]
+        for mine, theirs in zip(*both, strict=True):
+            assert {p.device.type for p in theirs.generator.parameters()} == {"meta"}
+            moments = theirs.optimizers["generator"].state.values()
+            assert {m["exp_avg"].device.type for m in moments} == {"meta"}
+            assert torch.equal(theirs._chance.get_state(), mine._chance.get_state())
+
+
+def test_a_state_that_was_loaded_is_not_written_to() -> None:
+    ask = stage_one()
+    ask("train", epochs=1, paths=None)
+    learner = ask.one.learner
+    kept = copied(learner.state())
+    before = dict(leaves(kept))
+    learner.load_state(kept)
+    ask("train", epochs=1, paths=None)
+    assert same(dict(leaves(kept)), before)
 
 
 @pytest.mark.slow

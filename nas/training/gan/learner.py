@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any, Final, cast
@@ -294,15 +295,16 @@ class PairLearner:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Become what gave `state`."""
+        """Become what gave `state`, of which nothing is kept; it may lie on any device."""
         self.generator.load_state_dict(state["generator"])
         self.discriminator.load_state_dict(state["discriminator"])
         for side, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][side])
+            # torch's optimizers go on writing to the very tensors that they are given.
+            optimizer.load_state_dict(copy.deepcopy(state["optimizers"][side]))
         if self.average is not None:
             self.average.load_state(state["average"])
-        self._chance.set_state(state["chance"])
-        set_global_state(state["global_chance"], self._device)
+        self._chance.set_state(state["chance"].cpu())
+        set_global_state([chance.cpu() for chance in state["global_chance"]], self._device)
         self._sums.copy_(state["sums"])
         self._counts, self.step = list(state["counts"]), state["step"]
         self.gradient_evaluations = state["gradient_evaluations"]
