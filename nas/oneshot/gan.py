@@ -120,6 +120,7 @@ class GanSession:
             "pair": self.pair,
             "warm_up": self.warm_up,
             "arrange": self.arrange,
+            "confirm": self.confirm,
             "train_pairs": self.train_pairs,
             "score_pairs": self.score_pairs,
         }
@@ -170,7 +171,11 @@ class GanSession:
         first = self._generators
         taken = first.taken(_rows(GENERATOR, generator))
         self.pairs = PairTraining(
-            self._parts, self._settings.discriminators, taken, first.discriminator
+            self._parts,
+            self._settings.discriminators,
+            taken,
+            first.discriminator,
+            first.learner.optimizers[DISCRIMINATOR].state_dict(),
         )
         self.generators = None
         return None, 0.0, 0.0
@@ -190,13 +195,21 @@ class GanSession:
         self._pairs.arrange([_rows(DISCRIMINATOR, text) for text in paths], list(ranking))
         return {"epochs": self._pairs.epochs}, 0.0, 0.0
 
+    def confirm(self, context: Context, paths: Sequence[str]) -> tuple[Any, float, float]:
+        """Let these begin the round again, with other chance; the answer has its `epochs`."""
+        self._pairs.confirm([_rows(DISCRIMINATOR, text) for text in paths])
+        return {"epochs": self._pairs.epochs}, 0.0, 0.0
+
     def train_pairs(self, context: Context, epochs: int) -> tuple[Any, float, float]:
         """Train all pairs; the answer says of each why it failed, if it did."""
         found = self._pairs.train(epochs, context)
         pairs, rounds = self._pairs, self._settings.discriminators.rounds
         done = max(slot.learner.step for slot in pairs.slots) // pairs.slots[0].learner.steps
         step, whole = (pairs.round - 1) * pairs.epochs + done, rounds * pairs.epochs
-        self._emit(context, "pairs", step, whole, found["losses"])
+        if pairs.aside:
+            self._emit(context, "confirmation", done, pairs.epochs, found["losses"])
+        else:
+            self._emit(context, "pairs", step, whole, found["losses"])
         value = {"failed": found["failed"], **found["losses"]}
         return value, float(found["epochs"]), found["macs"]
 

@@ -11,12 +11,13 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from nas.core.errors import Interrupted
+from nas.core.errors import CandidateError, Interrupted
 from nas.core.protocols import Context
 from nas.measure.gan.extractors import FeatureExtractor
 from nas.measure.gan.features import logits_of
 from nas.measure.gan.inception_score import SPLITS, inception_score
 from nas.measure.gan.judge import Judge
+from nas.training.device import is_out_of_memory
 from nas.training.gan.images import drawn, latents
 from nas.training.gan.learner import PairLearner
 from nas.training.gan.recipe import GanRecipe
@@ -40,6 +41,7 @@ __all__ = [
     "check_stop",
     "copied",
     "count_statistics",
+    "failure",
     "measured",
 ]
 
@@ -225,6 +227,17 @@ def check_stop(context: Context) -> None:
     """
     if context.should_stop():
         raise Interrupted
+
+
+def failure(error: Exception, device: torch.device) -> str:
+    """Why a network failed: it diverged, or memory ran out; whatever else it was is raised."""
+    if isinstance(error, CandidateError):
+        return error.message
+    if not is_out_of_memory(error):
+        raise error
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    return f"out of memory on {device}"
 
 
 @contextmanager

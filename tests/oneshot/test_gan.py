@@ -14,14 +14,14 @@ from scipy import stats
 from torch import Tensor, nn
 
 from nas.core.config import RunConfig, merge
-from nas.core.errors import DataError, Interrupted, UnsupportedError
+from nas.core.errors import CandidateError, DataError, Interrupted, UnsupportedError
 from nas.core.objective import parse_objectives
 from nas.core.problem import Problem
 from nas.core.protocols import Context
 from nas.engine.executors.base import Setup
 from nas.measure.gan.features import ModuleExtractor
 from nas.oneshot.gan import GanSession, open_gan_supernet
-from nas.oneshot.gan_parts import balanced, copied
+from nas.oneshot.gan_parts import balanced, copied, measured
 from nas.strategies.eagan.strategy import Eagan
 from nas.testing.replay import Trial, check_replay
 from nas.training.data.dataset import DataSet
@@ -361,16 +361,32 @@ def test_what_is_a_pairs_own_follows_its_discriminator() -> None:
     assert all(torch.equal(state(ask.two.supernet)[name], value) for name, value in best.items())
 
 
-@pytest.mark.parametrize("moments", ["reset", "copy"])
-def test_every_round_begins_with_the_best_generator_of_the_last(moments: str) -> None:
-    ask = stage_two(discriminators={"moments": moments, "replicates": 2})
+@pytest.mark.parametrize(
+    ("weights", "moments", "ema"),
+    [("own", "reset", 0.9), ("own", "copy", 0.9), ("shared", "reset", 0.9), ("own", "copy", None)],
+)
+def test_every_round_begins_with_the_very_generator_that_scored_best(
+    weights: str, moments: str, ema: float | None
+) -> None:
+    """The average with its buffers, bit for bit, where there is one (A7)."""
+    ask = stage_two(
+        discriminators={"moments": moments, "replicates": 2, "weights": weights},
+        recipe={"ema_decay": ema},
+    )
     paths = texts(DISCRIMINATORS, 3)
     ask("arrange", paths=paths, ranking=[])
     ask("train_pairs", epochs=1)
     best = ask.two.slots[3]
-    generator, optimizer = state(best.learner.generator), best.learner.optimizers["generator"]
-    assert not same(generator, state(ask.two.slots[0].learner.generator))
+    raw, optimizer = state(best.learner.generator), best.learner.optimizers["generator"]
+    with measured(best.learner) as network:
+        generator = state(network)
+    assert same(raw, generator) == (ema is None)
+    assert not same(raw, state(ask.two.slots[0].learner.generator))
+    call = ("score_pairs", {}, Context(seed=5))
+    scored = ask.session.call(*call).value[1][1]["fd_halves"]
     ask("arrange", paths=paths, ranking=[3, 0, 1, 2, 4, 5])
+    again = [pair["fd_halves"] for row in ask.session.call(*call).value for pair in row]
+    assert again == [scored] * 6
     slots = ask.two.slots
     for number, slot in enumerate(slots):
         assert same(state(slot.learner.generator), generator)
@@ -382,6 +398,61 @@ def test_every_round_begins_with_the_best_generator_of_the_last(moments: str) ->
             assert not storages(mine) & storages(optimizer)
         for other in [best, *slots[:number]]:
             assert not storages(slot.learner.generator) & storages(other.learner.generator)
+
+
+def test_the_discriminator_of_stage_1_goes_on_as_it_was(tmp_path: Path) -> None:
+    """Warm-up moves operations that its path shares; the one to be beaten has its own."""
+    ask = stage_one()
+    generator = texts(GENERATORS, 1)[0]
+    ask("train", epochs=2, paths=[generator])
+    held = state(ask.one.discriminator)
+    moments = state(ask.one.learner.optimizers["discriminator"])
+    ask("pair", generator=generator)
+    ask("warm_up", epochs=2)
+    assert not same({n: t for n, t in state(ask.two.supernet).items() if n in held}, held)
+    ask = ask.reopened(tmp_path / "state")
+    ask("arrange", paths=[*texts(DISCRIMINATORS, 1), AUTOGAN], ranking=[])
+    other, mine = ask.two.slots
+    assert same(state(mine.learner.discriminator), held)
+    assert same(state(mine.learner.optimizers["discriminator"]), moments)
+    assert not other.learner.optimizers["discriminator"].state
+    supernet = state(ask.two.supernet)
+    shared = state(other.learner.discriminator)
+    assert all(torch.equal(tensor, supernet[name]) for name, tensor in shared.items())
+
+
+def test_pairs_are_confirmed_from_the_rounds_beginning_with_other_chance(tmp_path: Path) -> None:
+    second = {"replicates": 2, "confirm": 3, "stop": True}
+    ask = stage_two(discriminators=second)
+    paths = texts(DISCRIMINATORS, 2)
+    for ranking in ([], [3, 0, 1, 2]):  # a first round, and one of discriminators of their own
+        ask("arrange", paths=paths, ranking=ranking)
+        begun = [state(slot.learner) for slot in ask.two.slots]
+        ask("train_pairs", epochs=1)
+        ended = [state(slot.learner) for slot in ask.two.slots]
+        ask("confirm", paths=paths[::-1])
+        again = ask.two.slots
+        assert len(again) == 6
+        for place, slot in enumerate(again):
+            source = begun[(2, 3, 2, 0, 1, 0)[place]]
+            assert same(state(slot.learner), source)
+        ask = ask.reopened(tmp_path / "state")
+        reply = ask.session.call("train_pairs", {"epochs": 1}, Context())
+        assert reply.spent.epochs == 6
+        assert reply.spent.macs > 0
+        again = [state(slot.learner.generator) for slot in ask.two.slots]
+        before = [state(slot.learner.generator) for slot in ask.two.aside]
+        for place, one in enumerate(again):
+            assert not any(same(one, other) for other in [*before, *again[:place]])
+        assert [len(row) for row in ask("score_pairs")] == [3, 3]
+        assert all(same(state(s.learner), end) for s, end in zip(ask.two.aside, ended, strict=True))
+    best = ask.two.aside[1]
+    with measured(best.learner) as network:
+        wanted = state(network)
+    ask("arrange", paths=paths, ranking=[1, 0, 2, 3])
+    assert not ask.two.aside
+    assert [len(row) for row in ask("score_pairs")] == [2, 2]
+    assert all(same(state(slot.learner.generator), wanted) for slot in ask.two.slots)
 
 
 def test_without_resetting_every_pair_goes_on_with_its_own() -> None:
@@ -407,6 +478,37 @@ def test_replicates_have_other_chance_and_discriminators_the_same() -> None:
     assert same(first, third)
     assert same(second, fourth)
     assert not same(first, second)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), "out of memory on cpu"),
+        (MemoryError(), "out of memory on cpu"),
+        (CandidateError("too slow"), "too slow"),
+        (ValueError("a mistake"), None),
+    ],
+)
+def test_whatever_a_pair_fails_of_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, said: str | None
+) -> None:
+    ask = stage_two()
+    ask("arrange", paths=texts(DISCRIMINATORS, 3), ranking=[])
+
+    def fails() -> None:
+        raise error
+
+    monkeypatch.setattr(ask.two.slots[1].learner, "take_step", fails)
+    if said is None:  # ours, which is not to be taken for the candidate's
+        with pytest.raises(ValueError, match="a mistake"):
+            ask("train_pairs", epochs=1)
+        return
+    assert ask("train_pairs", epochs=2)["failed"] == ["", said, ""]
+    scores = ask("score_pairs")
+    assert scores[1] == [None]
+    assert scores[0][0]["fd_halves"] > 0
+    ask("arrange", paths=texts(DISCRIMINATORS, 3), ranking=[2, 0, 1])
+    assert not any(ask("train_pairs", epochs=1)["failed"])
 
 
 def test_a_pair_that_diverges_is_the_only_one_that_fails() -> None:
@@ -441,6 +543,9 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
     ("arrange", {"paths": texts(DISCRIMINATORS, 2), "ranking": []}),
     ("train_pairs", {"epochs": 1}),
     ("score_pairs", {}),
+    ("confirm", {"paths": texts(DISCRIMINATORS, 2)}),
+    ("train_pairs", {"epochs": 1}),
+    ("score_pairs", {}),
     ("arrange", {"paths": texts(DISCRIMINATORS, 2)[::-1], "ranking": [1, 0]}),
     ("train_pairs", {"epochs": 1}),
     ("score_pairs", {}),
@@ -450,7 +555,7 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.parametrize(
     ("weights", "loss", "places"),
     [
-        ("own", "rpgan", range(2, 12, 2)),
+        ("own", "rpgan", range(2, 15, 2)),
         pytest.param("shared", "hinge", (5, 7, 9), marks=pytest.mark.slow),
     ],
     ids=["own", "shared"],
@@ -458,9 +563,13 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
 def test_going_on_from_any_call_changes_no_bit(
     tmp_path: Path, weights: str, loss: str, places: Any
 ) -> None:
-    given = {"discriminators": {"weights": weights}, "recipe": {"loss": loss}}
+    own = {"replicates": 2, "confirm": 2, "stop": True} if weights == "own" else {}
+    given = {"discriminators": {"weights": weights, **own}, "recipe": {"loss": loss}}
     straight, broken = Driver(**given), Driver(**given)
-    for place, (method, arguments) in enumerate(CALLS):
+    calls = CALLS if own else [*CALLS[:9], *CALLS[12:]]
+    for place, (method, arguments) in enumerate(calls):
+        if method == "arrange" and arguments["ranking"] and own:
+            arguments = {**arguments, "ranking": [3, 0, 1, 2]}
         expected = straight(method, **arguments)
         assert broken(method, **arguments) == expected
         if place in places:
@@ -471,7 +580,7 @@ def test_going_on_from_any_call_changes_no_bit(
 
 
 def test_what_only_looks_changes_nothing() -> None:
-    ask = Driver()
+    ask = Driver(discriminators={"confirm": 1, "replicates": 2, "stop": True})
     for method, arguments in CALLS:
         before = state(ask.session)
         ask(method, **arguments)
@@ -537,7 +646,7 @@ def test_a_state_that_was_loaded_is_not_written_to() -> None:
 @pytest.mark.slow
 def test_a_search_killed_at_many_events_ends_as_if_it_had_not() -> None:
     """The strategy and the real session, on the engine: at any round, in either stage."""
-    second = {"replicates": 2, "stop": False, "steps": 1, "population": 2}
+    second = {"replicates": 2, "stop": True, "steps": 1, "population": 2, "confirm": 2}
     first = {"population": 2, "warmup": 1}
     settings = merge(SETTINGS, {"generators": first, "discriminators": second, "samples": 40})
     run = config(**settings)
