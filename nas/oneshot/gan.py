@@ -10,12 +10,12 @@ from typing import Any
 import torch
 
 from nas.core.config import RunConfig, build_settings
-from nas.core.errors import DataError, UnsupportedError
+from nas.core.errors import ConfigError, DataError, UnsupportedError
 from nas.core.objective import parse_objectives
 from nas.core.protocols import Context, Reply
 from nas.core.work import Spent
 from nas.measure.gan.classifier import gan_split
-from nas.measure.gan.extractors import CLASSIFIER, built
+from nas.measure.gan.extractors import CLASSIFIER, FeatureExtractor, built
 from nas.measure.gan.judge import Judge
 from nas.oneshot.gan_generators import GeneratorTraining
 from nas.oneshot.gan_pairs import PairTraining
@@ -45,6 +45,7 @@ def open_gan_supernet(spec: Mapping[str, Any], context: Context) -> GanSession:
 
     Raises:
         UnsupportedError: The space has no such networks, or the evaluator judges otherwise.
+        ConfigError: An objective is an inception score that the extractor does not give.
         SpaceError: There is no network for such images.
     """
     config = build_settings(RunConfig, spec)
@@ -75,6 +76,7 @@ def open_gan_supernet(spec: Mapping[str, Any], context: Context) -> GanSession:
     )
     features = built(extractor, data, config.seed, context.device)
     wanted = [objective.metric for objective in parse_objectives(config.objectives)]
+    _check_scores(wanted, features)
     scores = Scores(
         features,
         Judge(features, data, "validation", context.device, 0),
@@ -145,7 +147,8 @@ class GanSession:
     ) -> tuple[Any, float, float]:
         """Train the supernet of generators on some paths, or on uniformly drawn ones.
 
-        The answer has the losses of the last epoch and, for each path, its steps (`counts`).
+        The answer has the losses of the last epoch, for each path how often it learnt (`counts`),
+        and why paths were `dropped`.
         """
         training = self._generators
         rows = None if paths is None else [_rows(GENERATOR, text) for text in paths]
@@ -157,7 +160,9 @@ class GanSession:
             stage = self._settings.generators
             whole = stage.warmup + stage.rounds * stage.epochs
             self._emit(context, "generators", training.epochs, whole, found)
-        return {**found, "epoch": training.epochs, "counts": counts}, float(epochs), macs
+        lost = [training.dropped.get(path, "") for path in rows or ()]
+        value = {**found, "epoch": training.epochs, "counts": counts, "dropped": lost}
+        return value, float(epochs), macs
 
     def score(self, context: Context, paths: Sequence[str]) -> tuple[Any, float, float]:
         """Figures of each generator; None for one that makes no images."""
@@ -279,6 +284,27 @@ class GanSession:
     ) -> None:
         progress = {"phase": phase, "step": step, "steps": steps, "scalars": dict(scalars)}
         context.emit("progress", progress)
+
+
+def _check_scores(wanted: Sequence[str], features: FeatureExtractor) -> None:
+    """Refuse an inception score that there is not.
+
+    Raises:
+        ConfigError: The extractor has another name, or does not classify.
+    """
+    for name in wanted:
+        if not name.startswith("is_"):
+            continue
+        if name != f"is_{features.name}":
+            raise ConfigError(
+                f"objective {name!r} is not of the extractor of this search, {features.name!r}",
+                f"name is_{features.name}, or leave it out",
+            )
+        if getattr(features, "logits", None) is None:
+            raise ConfigError(
+                f"objective {name!r} needs logits, which extractor {features.name!r} has not",
+                "leave it out, or give the extractor a method logits",
+            )
 
 
 def _rows(part: str, text: str) -> Genotype:

@@ -8,6 +8,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -41,6 +42,7 @@ __all__ = [
     "check_stop",
     "copied",
     "count_statistics",
+    "endless",
     "failure",
     "measured",
 ]
@@ -267,6 +269,19 @@ def count_statistics(network: Any, parts: Parts, seed: int, path: Genotype) -> N
 def copied(state: Any) -> Any:
     """A state that shares no storage with what gave it."""
     return copy.deepcopy(state)
+
+
+def endless(count: int, first: int, draws: int, seed: int) -> list[int]:
+    """Draws number `first` and following of a sequence of permutations of `count` places.
+
+    Whatever it is cut into, two places are drawn equally often but for one at either end.
+    """
+    wanted = range(first, first + draws)
+    orders = {
+        number: np.random.default_rng(derive(seed, "turns", count, number)).permutation(count)
+        for number in {draw // count for draw in wanted}
+    }
+    return [int(orders[draw // count][draw % count]) for draw in wanted]
 
 
 def balanced(count: int, draws: int, rng: Any) -> Sequence[int]:

@@ -14,14 +14,14 @@ from scipy import stats
 from torch import Tensor, nn
 
 from nas.core.config import RunConfig, merge
-from nas.core.errors import CandidateError, DataError, Interrupted, UnsupportedError
+from nas.core.errors import CandidateError, ConfigError, DataError, Interrupted, UnsupportedError
 from nas.core.objective import parse_objectives
 from nas.core.problem import Problem
 from nas.core.protocols import Context
 from nas.engine.executors.base import Setup
 from nas.measure.gan.features import ModuleExtractor
 from nas.oneshot.gan import GanSession, open_gan_supernet
-from nas.oneshot.gan_parts import balanced, copied, measured
+from nas.oneshot.gan_parts import balanced, copied, endless, measured
 from nas.strategies.eagan.strategy import Eagan
 from nas.testing.replay import Trial, check_replay
 from nas.training.data.dataset import DataSet
@@ -213,7 +213,8 @@ def test_warm_up_draws_uniformly(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
     learner = ask.one.learner
 
-    def step() -> None:
+    def step(turn: Any) -> None:
+        turn()
         seen.extend(ask.one.network.paths)
         learner.step += 1
 
@@ -243,6 +244,143 @@ def test_a_score_is_of_averaged_weights_with_statistics_of_the_path() -> None:
         p.numel()
         for p in ask.one.taken(GENERATORS.paths(GENERATORS.parse(path))["generator"]).parameters()
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("is_halves", "needs logits"), ("is_classifier", "not of the extractor")]
+)
+def test_a_score_that_the_extractor_does_not_give_is_refused_at_once(name: str, said: str) -> None:
+    given = config().model_dump(mode="json") | {"objectives": ["fd_halves:min", f"{name}:max"]}
+    with pytest.raises(ConfigError, match=said):
+        open_gan_supernet(given, Context())
+
+
+# -- generators that fail -------------------------------------------------------------------------
+
+
+def using(operation: str, cell: int, edge: int, count: int, others: int) -> list[str]:
+    """Paths that have an operation at an edge, then some that have another there."""
+    rng, found, without = np.random.default_rng(5), [], []
+    while len(found) < count or len(without) < others:
+        architecture = GENERATORS.sample(rng)
+        has = GENERATORS.paths(architecture)["generator"][cell][edge] == operation
+        (found if has else without).append(GENERATORS.format(architecture))
+    return [*found[:count], *without[:others]]
+
+
+def spoil(ask: Driver, path: str, others: list[str]) -> None:
+    """Make a weight that only this path uses no number."""
+
+    def names(text: str) -> set[str]:
+        own = GENERATORS.network(GENERATORS.parse(text), (1, 8, 8), generator_channels=3, latent=6)
+        return {name for name, _ in own.named_parameters()}
+
+    alone = names(path) - set().union(*map(names, others))
+    weights = dict(ask.one.network.network.named_parameters())
+    with torch.no_grad():
+        weights[min(alone)].view(-1)[0] = torch.nan
+
+
+@pytest.mark.parametrize("n_critic", [1, 2])
+def test_a_generator_that_makes_no_images_is_the_only_one_that_fails(
+    tmp_path: Path, n_critic: int
+) -> None:
+    ask = stage_one(recipe={"n_critic": n_critic})
+    paths = using("conv_5x5", 0, 4, 1, 3)
+    ask("train", epochs=1, paths=paths[1:])
+    spoil(ask, paths[0], paths[1:])
+    answer = ask("train", epochs=2, paths=paths)
+    assert [bool(why) for why in answer["dropped"]] == [True, False, False, False]
+    assert answer["counts"][0] == 0
+    assert min(answer["counts"][1:]) > 0
+    ask = ask.reopened(tmp_path / "state")
+    scores = ask("score", paths=paths)
+    assert scores[0] is None
+    assert all(row["fd_halves"] > 0 for row in scores[1:])
+    again = ask("train", epochs=1, paths=paths)
+    assert again["counts"][0] == 0
+    assert all(torch.isfinite(p).all() for p in ask.one.discriminator.parameters())
+    ask("pair", generator=paths[1])
+    assert all(torch.isfinite(t).all() for t in ask.two.base.state_dict().values())
+    # Paths that have that weight are not drawn in warm-up either.
+    ask = stage_one()
+    spoil(ask, paths[0], paths[1:])
+    ask("train", epochs=2, paths=None)
+    assert np.isfinite(ask("train", epochs=1, paths=paths[1:])["generator_loss"])
+
+
+@pytest.mark.parametrize("how", ["gradient", "memory"])
+def test_those_of_a_step_that_fails_are_dropped(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """A step on one of the paths ends numbers for all, or memory; before it all was well."""
+    ask, plain = stage_one(), stage_one()
+    paths = texts(GENERATORS, 6, 1)
+    rows = [GENERATORS.paths(GENERATORS.parse(text))["generator"] for text in paths]
+    learner, step = ask.one.learner, ask.one.learner.take_step
+
+    def fails(*given: Any) -> None:
+        step(*given)
+        if rows[2] in ask.one.network.paths:
+            if how == "memory":
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            with torch.no_grad():
+                next(ask.one.network.parameters()).fill_(torch.nan)
+
+    monkeypatch.setattr(learner, "take_step", fails)
+    for driver in (ask, plain):
+        driver("train", epochs=1, paths=None)
+    before = same(state(ask.session), state(plain.session))
+    assert before
+    answer = ask("train", epochs=3, paths=paths)
+    assert answer["dropped"][2]
+    dropped = [place for place, why in enumerate(answer["dropped"]) if why]
+    assert len(dropped) <= 2  # of a step of two
+    counts = [n for place, n in enumerate(answer["counts"]) if place not in dropped]
+    assert max(counts) - min(counts) <= 3
+    assert all(torch.isfinite(p).all() for p in ask.one.network.parameters())
+    scores = ask("score", paths=paths)
+    assert [row is None for row in scores] == [place in dropped for place in range(6)]
+    # What is left was trained as if the others had never been there.
+    others = [text for place, text in enumerate(paths) if place not in dropped]
+    plain("train", epochs=3, paths=others)
+    assert same(state(ask.one.network), state(plain.one.network))
+
+
+def test_where_everything_diverges_that_is_the_end() -> None:
+    ask = stage_one()
+    with torch.no_grad():
+        next(ask.one.discriminator.parameters()).fill_(torch.nan)
+    with pytest.raises(CandidateError, match="discriminator are no numbers"):
+        ask("train", epochs=1, paths=texts(GENERATORS, 3))
+    ask = stage_one()
+    with torch.no_grad():
+        next(ask.one.network.parameters()).fill_(torch.nan)
+    for paths in (texts(GENERATORS, 3), None):
+        with pytest.raises(CandidateError, match="diverged"):
+            ask("train", epochs=1, paths=paths)
+
+
+def test_every_path_learns_as_often_where_few_steps_are_of_generators() -> None:
+    """Steps of the discriminator do not count: only gradients move a generator."""
+    ask = stage_one(recipe={"n_critic": 3, "batch_size": 4})
+    paths = texts(GENERATORS, 7)
+    learnt: list[Any] = []
+    learner = ask.one.learner
+    plain = learner._teach_generator
+
+    def teach(number: int) -> None:
+        learnt.extend(ask.one.network.paths)
+        plain(number)
+
+    learner._teach_generator = teach
+    counts = ask("train", epochs=8, paths=paths)["counts"]
+    rows = [GENERATORS.paths(GENERATORS.parse(text))["generator"] for text in paths]
+    assert [learnt.count(row) for row in rows] == counts
+    assert sum(counts) == 2 * (8 * learner.steps // 3)
+    assert max(counts) - min(counts) <= 2
+    for first in (0, 3, 40):
+        drawn = np.bincount(endless(12, first, 100, 1), minlength=12)
+        assert max(drawn) - min(drawn) <= 2
+    assert endless(5, 0, 40, 1)[7:20] == endless(5, 7, 13, 1) != endless(5, 7, 13, 2)
 
 
 # -- the hand-over (A7, A8) -----------------------------------------------------------------------
@@ -555,7 +693,7 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.parametrize(
     ("weights", "loss", "places"),
     [
-        ("own", "rpgan", range(2, 15, 2)),
+        ("own", "rpgan", (2, 5, 9, 10, 13)),
         pytest.param("shared", "hinge", (5, 7, 9), marks=pytest.mark.slow),
     ],
     ids=["own", "shared"],

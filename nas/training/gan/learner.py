@@ -168,8 +168,12 @@ class PairLearner:
         self.generator.train()
         self.discriminator.train()
 
-    def take_step(self) -> None:
-        """One step of the discriminator, and if it is due one of the generator; no host sync."""
+    def take_step(self, turn: Callable[[], None] | None = None) -> None:
+        """One step of the discriminator, and if it is due one of the generator; no host sync.
+
+        Args:
+            turn: Called between the two.
+        """
         factor = self._rate(self.step)
         for side, optimizer in self.optimizers.items():
             for group, base in zip(optimizer.param_groups, self._base[side], strict=True):
@@ -177,6 +181,8 @@ class PairLearner:
         self._teach_discriminator()
         self.step += 1
         if self.step % self.recipe.n_critic == 0:
+            if turn is not None:
+                turn()
             self._teach_generator(self.step // self.recipe.n_critic - 1)
 
     def _teach_discriminator(self) -> None:
@@ -251,6 +257,11 @@ class PairLearner:
         if scores is not None:
             self._sums[2] += scores.detach().abs().mean()
 
+    @property
+    def finite(self) -> bool:
+        """Whether all losses of the epoch so far are; a host sync."""
+        return bool(torch.isfinite(self._sums).all())
+
     def means(self) -> dict[str, float]:
         """Losses and the size of scores, in the mean over the epoch so far; a host sync.
 
@@ -261,7 +272,7 @@ class PairLearner:
         values = (s / n for s, n in zip(self._sums.tolist(), counts, strict=True))
         found = dict(zip(SUMS, values, strict=True))
         epoch = (self.step - 1) // self.steps + 1
-        if not torch.isfinite(self._sums).all():
+        if not self.finite:
             raise CandidateError(
                 f"diverged: a loss is not finite in epoch {epoch}", "lower the learning rates"
             )
