@@ -154,7 +154,10 @@ class GanSession:
         rows = None if paths is None else [_rows(GENERATOR, text) for text in paths]
         counts, macs, found = [0] * len(rows or ()), 0.0, {}
         for _ in range(epochs):
+            before = len(training.dropped)
             found = training.epoch(rows, context)
+            for why in list(training.dropped.values())[before:]:
+                context.emit("notice", {"message": f"a generator is left out: {why}"})
             macs += found.pop("macs")
             counts = [a + b for a, b in zip(counts, found.pop("counts"), strict=True)]
             stage = self._settings.generators

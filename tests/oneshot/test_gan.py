@@ -289,7 +289,10 @@ def test_a_generator_that_makes_no_images_is_the_only_one_that_fails(
     paths = using("conv_5x5", 0, 4, 1, 3)
     ask("train", epochs=1, paths=paths[1:])
     spoil(ask, paths[0], paths[1:])
-    answer = ask("train", epochs=2, paths=paths)
+    told: list[str] = []
+    context = Context(seed=9, emit=lambda topic, payload: told.append(topic))
+    answer = ask.session.call("train", {"epochs": 2, "paths": paths}, context).value
+    assert told.count("notice") == 1
     assert [bool(why) for why in answer["dropped"]] == [True, False, False, False]
     assert answer["counts"][0] == 0
     assert min(answer["counts"][1:]) > 0
