@@ -209,7 +209,7 @@ def test_every_path_of_a_population_is_drawn_by_as_often() -> None:
 
 
 def test_warm_up_draws_uniformly(monkeypatch: pytest.MonkeyPatch) -> None:
-    ask = stage_one()
+    ask = stage_one(recipe={"batch_size": 4})
     seen: list[Any] = []
     learner = ask.one.learner
 
@@ -220,7 +220,7 @@ def test_warm_up_draws_uniformly(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(learner, "take_step", step)
     monkeypatch.setattr(learner, "begin_epoch", lambda: None)
-    ask("train", epochs=300, paths=None)
+    ask("train", epochs=100, paths=None)
     assert len(set(map(str, seen))) > 0.99 * len(seen)
     for cell in range(3):
         counts = [sum(row[cell][0] == name for row in seen) for name in ("nearest", "bilinear")]
