@@ -10,12 +10,12 @@ from typing import Any
 import torch
 
 from nas.core.config import RunConfig, build_settings
-from nas.core.errors import DataError, UnsupportedError
+from nas.core.errors import ConfigError, DataError, UnsupportedError
 from nas.core.objective import parse_objectives
 from nas.core.protocols import Context, Reply
 from nas.core.work import Spent
 from nas.measure.gan.classifier import gan_split
-from nas.measure.gan.extractors import CLASSIFIER, built
+from nas.measure.gan.extractors import CLASSIFIER, FeatureExtractor, built
 from nas.measure.gan.judge import Judge
 from nas.oneshot.gan_generators import GeneratorTraining
 from nas.oneshot.gan_pairs import PairTraining
@@ -45,6 +45,7 @@ def open_gan_supernet(spec: Mapping[str, Any], context: Context) -> GanSession:
 
     Raises:
         UnsupportedError: The space has no such networks, or the evaluator judges otherwise.
+        ConfigError: An objective is an inception score that the extractor does not give.
         SpaceError: There is no network for such images.
     """
     config = build_settings(RunConfig, spec)
@@ -75,6 +76,7 @@ def open_gan_supernet(spec: Mapping[str, Any], context: Context) -> GanSession:
     )
     features = built(extractor, data, config.seed, context.device)
     wanted = [objective.metric for objective in parse_objectives(config.objectives)]
+    _check_scores(wanted, features)
     scores = Scores(
         features,
         Judge(features, data, "validation", context.device, 0),
@@ -120,6 +122,7 @@ class GanSession:
             "pair": self.pair,
             "warm_up": self.warm_up,
             "arrange": self.arrange,
+            "confirm": self.confirm,
             "train_pairs": self.train_pairs,
             "score_pairs": self.score_pairs,
         }
@@ -144,19 +147,25 @@ class GanSession:
     ) -> tuple[Any, float, float]:
         """Train the supernet of generators on some paths, or on uniformly drawn ones.
 
-        The answer has the losses of the last epoch and, for each path, its steps (`counts`).
+        The answer has the losses of the last epoch, for each path how often it learnt (`counts`),
+        and why paths were `dropped`.
         """
         training = self._generators
         rows = None if paths is None else [_rows(GENERATOR, text) for text in paths]
         counts, macs, found = [0] * len(rows or ()), 0.0, {}
         for _ in range(epochs):
+            before = len(training.dropped)
             found = training.epoch(rows, context)
+            for why in list(training.dropped.values())[before:]:
+                context.emit("notice", {"message": f"a generator is left out: {why}"})
             macs += found.pop("macs")
             counts = [a + b for a, b in zip(counts, found.pop("counts"), strict=True)]
             stage = self._settings.generators
             whole = stage.warmup + stage.rounds * stage.epochs
             self._emit(context, "generators", training.epochs, whole, found)
-        return {**found, "epoch": training.epochs, "counts": counts}, float(epochs), macs
+        lost = [training.dropped.get(path, "") for path in rows or ()]
+        value = {**found, "epoch": training.epochs, "counts": counts, "dropped": lost}
+        return value, float(epochs), macs
 
     def score(self, context: Context, paths: Sequence[str]) -> tuple[Any, float, float]:
         """Figures of each generator; None for one that makes no images."""
@@ -170,7 +179,11 @@ class GanSession:
         first = self._generators
         taken = first.taken(_rows(GENERATOR, generator))
         self.pairs = PairTraining(
-            self._parts, self._settings.discriminators, taken, first.discriminator
+            self._parts,
+            self._settings.discriminators,
+            taken,
+            first.discriminator,
+            first.learner.optimizers[DISCRIMINATOR].state_dict(),
         )
         self.generators = None
         return None, 0.0, 0.0
@@ -190,13 +203,21 @@ class GanSession:
         self._pairs.arrange([_rows(DISCRIMINATOR, text) for text in paths], list(ranking))
         return {"epochs": self._pairs.epochs}, 0.0, 0.0
 
+    def confirm(self, context: Context, paths: Sequence[str]) -> tuple[Any, float, float]:
+        """Let these begin the round again, with other chance; the answer has its `epochs`."""
+        self._pairs.confirm([_rows(DISCRIMINATOR, text) for text in paths])
+        return {"epochs": self._pairs.epochs}, 0.0, 0.0
+
     def train_pairs(self, context: Context, epochs: int) -> tuple[Any, float, float]:
         """Train all pairs; the answer says of each why it failed, if it did."""
         found = self._pairs.train(epochs, context)
         pairs, rounds = self._pairs, self._settings.discriminators.rounds
         done = max(slot.learner.step for slot in pairs.slots) // pairs.slots[0].learner.steps
         step, whole = (pairs.round - 1) * pairs.epochs + done, rounds * pairs.epochs
-        self._emit(context, "pairs", step, whole, found["losses"])
+        if pairs.aside:
+            self._emit(context, "confirmation", done, pairs.epochs, found["losses"])
+        else:
+            self._emit(context, "pairs", step, whole, found["losses"])
         value = {"failed": found["failed"], **found["losses"]}
         return value, float(found["epochs"]), found["macs"]
 
@@ -221,7 +242,8 @@ class GanSession:
         Raises:
             DataError: It was trained on other data.
         """
-        state = torch.load(path, map_location=self._parts.device, weights_only=True)
+        # To the host: generators of chance take their states from there only, all else is copied.
+        state = torch.load(path, map_location="cpu", weights_only=True)
         if state["data"] != self._fingerprint:
             raise DataError("the data is not what this run began with", "restore it, or begin anew")
         with seeded(self._parts.seed, device=self._parts.device):
@@ -265,6 +287,27 @@ class GanSession:
     ) -> None:
         progress = {"phase": phase, "step": step, "steps": steps, "scalars": dict(scalars)}
         context.emit("progress", progress)
+
+
+def _check_scores(wanted: Sequence[str], features: FeatureExtractor) -> None:
+    """Refuse an inception score that there is not.
+
+    Raises:
+        ConfigError: The extractor has another name, or does not classify.
+    """
+    for name in wanted:
+        if not name.startswith("is_"):
+            continue
+        if name != f"is_{features.name}":
+            raise ConfigError(
+                f"objective {name!r} is not of the extractor of this search, {features.name!r}",
+                f"name is_{features.name}, or leave it out",
+            )
+        if getattr(features, "logits", None) is None:
+            raise ConfigError(
+                f"objective {name!r} needs logits, which extractor {features.name!r} has not",
+                "leave it out, or give the extractor a method logits",
+            )
 
 
 def _rows(part: str, text: str) -> Genotype:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nas.core.errors import CandidateError, DivergenceError
+from nas.core.errors import CandidateError
 from nas.core.protocols import Context
 from nas.oneshot.gan_parts import (
     DISCRIMINATOR,
@@ -20,6 +20,7 @@ from nas.oneshot.gan_parts import (
     Scores,
     check_stop,
     copied,
+    failure,
     measured,
 )
 from nas.strategies.eagan.settings import DiscriminatorStage
@@ -63,24 +64,36 @@ class PairTraining:
         settings: Of the stage, resolved.
         generator: The one found in stage 1, with its weights; no pair trains this very network.
         fixed: The discriminator of stage 1, whose weights its path of the supernet begins with.
+        moments: State of its optimizer.
 
     Attributes:
         base: The generator.
         supernet: All paths of discriminators.
-        slots: The pairs, those of one discriminator side by side.
+        fixed: The discriminator of stage 1 as that left it; None once there are pairs.
+        slots: The pairs that are trained, those of one discriminator side by side.
+        aside: Those of the round, while some discriminators are confirmed.
         round: Times that pairs were arranged.
     """
 
     def __init__(
-        self, parts: Parts, settings: DiscriminatorStage, generator: Any, fixed: Any | None
+        self,
+        parts: Parts,
+        settings: DiscriminatorStage,
+        generator: Any,
+        fixed: Any | None,
+        moments: Any = None,
     ) -> None:
         self._parts, self._settings = parts, settings
         self.base = generator
         self.supernet = parts.supernet(DISCRIMINATOR)
         if fixed is not None:
             copy_weights(fixed, self.supernet)
+        self.fixed, self._moments = fixed, copied(moments)
         self.slots: list[Slot] = []
+        self.aside: list[Slot] = []
         self.round = 0
+        self._each = settings.replicates or 1
+        self._begun: list[Any] = []  # states of the round's pairs at its beginning
         self._on = OnPath(self.supernet, self.supernet.rows)
         warm = parts.recipe.but(n_critic=NEVER)
         self._warm = parts.learner(
@@ -129,6 +142,8 @@ class PairTraining:
             paths: Discriminators of the round, all different.
             ranking: Places in `slots`, best first; empty before the first round.
         """
+        if self.aside:
+            self.slots, self.aside = self.aside, []
         best = self.slots[ranking[0]] if ranking else None
         if self._settings.weights == OWN:
             for place in reversed(ranking):  # the best one last: its weights stay
@@ -136,11 +151,36 @@ class PairTraining:
                     copy_weights(self.slots[place].learner.discriminator, self.supernet)
         before = {(slot.path, slot.replicate): slot for slot in self.slots if not slot.failed}
         self.round += 1
+        self._each = self._settings.replicates or 1
         self.slots = [
             self._slot(path, replicate, before.get((path, replicate)), best)
             for path in paths
-            for replicate in range(self._settings.replicates or 1)
+            for replicate in range(self._each)
         ]
+        self.fixed = self._moments = None
+        if self._settings.stop and self._settings.confirm:
+            self._begun = [copied(slot.learner.state()) for slot in self.slots]
+
+    def confirm(self, paths: Sequence[Genotype]) -> None:
+        """Let some discriminators of the round begin it again, in `confirm` pairs each.
+
+        All begins as it did in the round, but chance, which no pair had before; the pairs of the
+        round are put aside, and are those that the next round is arranged from.
+
+        Args:
+            paths: Discriminators of the round.
+        """
+        pairs, each = self._settings.confirm or 0, self._each
+        places = {slot.path: place - place % each for place, slot in enumerate(self.slots)}
+        self.aside = self.slots
+        self.slots = []
+        for path in paths:
+            for number in range(pairs):
+                made = self._parts.network(DISCRIMINATOR, path)
+                learner = self._learner(self._copy(self.base), made, each + number)
+                learner.load_state(self._begun[places[path] + number % each])
+                self.slots.append(Slot(path, each + number, learner))
+        self._each = pairs
 
     def _slot(
         self, path: Genotype, replicate: int, previous: Slot | None, best: Slot | None
@@ -149,12 +189,14 @@ class PairTraining:
         s = self._settings
         source = best if s.resetting else previous
         learner = self._learner(
-            self._copy(self.base if source is None else source.learner.generator),
-            self._discriminator(path, previous),
-            replicate,
+            self._generator(source), self._discriminator(path, previous), replicate
         )
-        if s.weights == OWN and previous is not None:
+        moments = None
+        if previous is not None:
             moments = previous.learner.optimizers[DISCRIMINATOR].state_dict()
+        elif self._is_fixed(path):
+            moments = self._moments
+        if s.weights == OWN and moments is not None:
             learner.optimizers[DISCRIMINATOR].load_state_dict(copied(moments))
         if source is not None and (s.moments == "copy" or not s.resetting):
             moments = source.learner.optimizers[GENERATOR].state_dict()
@@ -163,11 +205,24 @@ class PairTraining:
             learner.average.load_state(source.learner.average.state())
         return Slot(path, replicate, learner)
 
+    def _generator(self, source: Slot | None) -> Any:
+        """A copy of the one that a pair begins with: where it is reset, of the very one scored."""
+        if source is None:
+            return self._copy(self.base)
+        if not self._settings.resetting:
+            return self._copy(source.learner.generator)
+        with measured(source.learner) as network:
+            return self._copy(network)
+
+    def _is_fixed(self, path: Genotype) -> bool:
+        return self.fixed is not None and self.fixed.rows == path
+
     def _discriminator(self, path: Genotype, previous: Slot | None) -> Any:
         if self._settings.weights != OWN:
             return OnPath(self.supernet, path)
         made = self._parts.network(DISCRIMINATOR, path)
-        copy_weights(self.supernet if previous is None else previous.learner.discriminator, made)
+        source: Any = self.fixed if self._is_fixed(path) else self.supernet
+        copy_weights(source if previous is None else previous.learner.discriminator, made)
         return made
 
     def _learner(self, generator: Any, discriminator: Any, replicate: int) -> PairLearner:
@@ -222,8 +277,8 @@ class PairTraining:
                 before = dict(slot.learner.passes)
                 try:
                     slot.learner.take_step()
-                except DivergenceError as error:
-                    slot.failed = error.message
+                except (CandidateError, RuntimeError, MemoryError) as error:
+                    slot.failed = failure(error, self._parts.device)
                 yield self._cost(slot.learner, before, slot.path)
         for slot in slots:
             try:
@@ -247,45 +302,74 @@ class PairTraining:
         """
         z, flat = scores.latents(self._parts, seed), []
         for slot in self.slots:
-            figures = None
-            if not slot.failed:
-                with measured(slot.learner) as network:
-                    figures = scores.of(network, z, self._parts.device)
+            figures = None if slot.failed else self._scored(slot, scores, z)
             sizes = self._parts.sizes(self.generator_path, slot.path)
             flat.append(None if figures is None else figures | sizes)
-        several = self._settings.replicates or 1
-        return [flat[start : start + several] for start in range(0, len(flat), several)]
+        each = self._each
+        return [flat[start : start + each] for start in range(0, len(flat), each)]
+
+    def _scored(self, slot: Slot, scores: Scores, z: Any) -> dict[str, float] | None:
+        try:
+            with measured(slot.learner) as network:
+                return scores.of(network, z, self._parts.device)
+        except (CandidateError, RuntimeError, MemoryError) as error:
+            failure(error, self._parts.device)
+            return None
 
     def state(self) -> dict[str, Any]:
         """Everything that later answers depend on."""
+        fixed = self.fixed
+        held = None
+        if fixed is not None:
+            held = {"path": _lists(fixed.rows), "weights": fixed.state_dict()}
         return {
-            "generator": [list(row) for row in self.generator_path],
+            "generator": _lists(self.generator_path),
             "base": self.base.state_dict(),
             "supernet": self.supernet.state_dict(),
+            "fixed": held,
+            "moments": self._moments,
             "warm": self._warm.state(),
             "round": self.round,
-            "slots": [
-                {
-                    "path": [list(row) for row in slot.path],
-                    "replicate": slot.replicate,
-                    "failed": slot.failed,
-                    "learner": slot.learner.state(),
-                }
-                for slot in self.slots
-            ],
+            "each": self._each,
+            "begun": self._begun,
+            "slots": [_row(slot) for slot in self.slots],
+            "aside": [_row(slot) for slot in self.aside],
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Become what gave `state`; it was made with the same generator's rows."""
         self.base.load_state_dict(state["base"])
         self.supernet.load_state_dict(state["supernet"])
+        self.fixed, self._moments = None, state["moments"]
+        if state["fixed"] is not None:
+            self.fixed = self._parts.network(DISCRIMINATOR, _tuples(state["fixed"]["path"]))
+            self.fixed.load_state_dict(state["fixed"]["weights"])
         self._warm.load_state(state["warm"])
-        self.round = state["round"]
-        self.slots = []
-        for row in state["slots"]:
-            path = tuple(tuple(genes) for genes in row["path"])
-            learner = self._learner(
-                self._copy(self.base), self._discriminator(path, None), row["replicate"]
-            )
-            learner.load_state(row["learner"])
-            self.slots.append(Slot(path, row["replicate"], learner, row["failed"]))
+        self.round, self._each, self._begun = state["round"], state["each"], state["begun"]
+        self.slots = [self._read(row) for row in state["slots"]]
+        self.aside = [self._read(row) for row in state["aside"]]
+
+    def _read(self, row: Mapping[str, Any]) -> Slot:
+        path = _tuples(row["path"])
+        learner = self._learner(
+            self._copy(self.base), self._discriminator(path, None), row["replicate"]
+        )
+        learner.load_state(row["learner"])
+        return Slot(path, row["replicate"], learner, row["failed"])
+
+
+def _row(slot: Slot) -> dict[str, Any]:
+    return {
+        "path": _lists(slot.path),
+        "replicate": slot.replicate,
+        "failed": slot.failed,
+        "learner": slot.learner.state(),
+    }
+
+
+def _lists(rows: Genotype) -> list[list[str]]:
+    return [list(row) for row in rows]
+
+
+def _tuples(rows: Sequence[Sequence[str]]) -> Genotype:
+    return tuple(tuple(row) for row in rows)

@@ -8,15 +8,17 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nas.core.errors import Interrupted
+from nas.core.errors import CandidateError, Interrupted
 from nas.core.protocols import Context
 from nas.measure.gan.extractors import FeatureExtractor
 from nas.measure.gan.features import logits_of
 from nas.measure.gan.inception_score import SPLITS, inception_score
 from nas.measure.gan.judge import Judge
+from nas.training.device import is_out_of_memory
 from nas.training.gan.images import drawn, latents
 from nas.training.gan.learner import PairLearner
 from nas.training.gan.recipe import GanRecipe
@@ -40,6 +42,8 @@ __all__ = [
     "check_stop",
     "copied",
     "count_statistics",
+    "endless",
+    "failure",
     "measured",
 ]
 
@@ -227,6 +231,17 @@ def check_stop(context: Context) -> None:
         raise Interrupted
 
 
+def failure(error: Exception, device: torch.device) -> str:
+    """Why a network failed: it diverged, or memory ran out; whatever else it was is raised."""
+    if isinstance(error, CandidateError):
+        return error.message
+    if not is_out_of_memory(error):
+        raise error
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    return f"out of memory on {device}"
+
+
 @contextmanager
 def measured(learner: PairLearner) -> Iterator[nn.Module]:
     """The generator with its averaged weights for a while, then as it was to the bit."""
@@ -254,6 +269,19 @@ def count_statistics(network: Any, parts: Parts, seed: int, path: Genotype) -> N
 def copied(state: Any) -> Any:
     """A state that shares no storage with what gave it."""
     return copy.deepcopy(state)
+
+
+def endless(count: int, first: int, draws: int, seed: int) -> list[int]:
+    """Draws number `first` and following of a sequence of permutations of `count` places.
+
+    Whatever it is cut into, two places are drawn equally often but for one at either end.
+    """
+    wanted = range(first, first + draws)
+    orders = {
+        number: np.random.default_rng(derive(seed, "turns", count, number)).permutation(count)
+        for number in {draw // count for draw in wanted}
+    }
+    return [int(orders[draw // count][draw % count]) for draw in wanted]
 
 
 def balanced(count: int, draws: int, rng: Any) -> Sequence[int]:

@@ -53,7 +53,7 @@ class ToyGanSession:
             return Reply(value=[list(row) for row in zip(*both, strict=True)])
         text = json.dumps([method, dict(arguments)], sort_keys=True)
         self._state = math.sin(self._state + chance + derive(0, text) % 1000)
-        if method == "arrange":
+        if method in ("arrange", "confirm"):
             self._paths = list(arguments["paths"])
             return Reply(value={"epochs": ROUND})
         epochs = float(arguments.get("epochs", 0))

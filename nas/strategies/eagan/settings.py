@@ -16,12 +16,12 @@ S = TypeVar("S", bound=Settings)
 OURS: Final[dict[str, dict[str, Any]]] = {
     "": {"confidence": 0.84, "cap": 2.0},
     "generators": {"paths": 4},
-    "discriminators": {"replicates": 2, "weights": "own", "stop": True},
+    "discriminators": {"replicates": 2, "weights": "own", "stop": True, "confirm": 6},
 }
 PUBLISHED: Final[dict[str, dict[str, Any]]] = {
     "": {"confidence": 0.0, "cap": 0.0},
     "generators": {"paths": 1},
-    "discriminators": {"replicates": 1, "weights": "shared", "stop": False},
+    "discriminators": {"replicates": 1, "weights": "shared", "stop": False, "confirm": 0},
 }
 
 
@@ -68,6 +68,9 @@ class DiscriminatorStage(Settings):
         stop: End the stage, with the discriminator that is held, at the first round that shows no
             sure gain over it. None for yes, in mode paper no; the best of the last round is found
             then.
+        confirm: Pairs of the best challenger, and as many of the one that is held, which decide
+            whether there is a gain: from the beginning of the round again, with other chance. 0 to
+            let the round's own pairs decide. None for 6, in mode paper or with shared weights 0.
     """
 
     rounds: int = Field(4, ge=0)
@@ -79,6 +82,7 @@ class DiscriminatorStage(Settings):
     resetting: bool = True
     moments: Literal["reset", "copy"] = "reset"
     stop: bool | None = None
+    confirm: int | None = Field(None, ge=0, le=64)
 
 
 class EaganSettings(Settings):
@@ -127,6 +131,12 @@ class EaganSettings(Settings):
                 " discriminators.stop=true decides",
                 "say replicates=2, or stop=false",
             )
+        if last.confirm and last.weights != "own":
+            raise ConfigError(
+                f"discriminators.confirm={last.confirm} begins a round again, which shared weights"
+                " cannot",
+                "say confirm=0, or weights=own",
+            )
         return self
 
     @property
@@ -134,6 +144,9 @@ class EaganSettings(Settings):
         """The settings with what follows the mode filled in."""
         table = PUBLISHED if self.mode == "paper" else OURS
         parts = {name: _filled(getattr(self, name), table[name]) for name in table if name}
+        last = parts["discriminators"]
+        if self.discriminators.confirm is None and last.weights != "own":
+            parts["discriminators"] = last.model_copy(update={"confirm": 0})
         return _filled(self, table[""]).model_copy(update=parts)
 
 

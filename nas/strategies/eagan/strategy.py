@@ -18,26 +18,35 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
-from statistics import fmean
 from typing import Any, ClassVar
 
 import numpy as np
 
+from evolution.member import Member
 from nas.core.architecture import Candidate
 from nas.core.errors import CandidateError, ConfigError, NasError, UnsupportedError
 from nas.core.problem import Problem
 from nas.core.work import Call, Outcome, Request
 from nas.strategies.base import Strategy
-from nas.strategies.eagan.gain import Gain, gain_over, pooled_error
+from nas.strategies.eagan.gain import Gain, gain_over
 from nas.strategies.eagan.population import Figures, Population
+from nas.strategies.eagan.readings import (
+    SIZES,
+    able,
+    challengers,
+    chance_of,
+    error_of_means,
+    mean,
+    ranking,
+    words,
+)
 from nas.strategies.eagan.settings import EaganSettings
 from search_spaces import get_space
-from search_spaces.gan.space import GanSpace
+from search_spaces.gan.space import PAIR, GanSpace
 
 __all__ = ["SESSION", "Eagan"]
 
 SESSION = "gan"
-SIZES = ("params", "macs", "discriminator_params", "discriminator_macs")
 GENERATOR, DISCRIMINATOR = "generator", "discriminator"
 
 Steps = Generator[Request, Any, None]
@@ -64,22 +73,31 @@ class Eagan(Strategy):
                 "use one that samples, e.g. --strategy regularized-evolution",
             )
         first, *rest = [objective.metric for objective in problem.objectives]
+        if problem.objectives[0].direction == "max":
+            raise ConfigError(
+                f"the first objective of eagan is {first}:max, but a distance is to be small",
+                f"say {first}:min",
+            )
         if not first.startswith("fd_") or first.startswith("fd_inf_") or first.endswith("_se"):
             raise ConfigError(
                 f"the first objective of eagan is {first!r}",
                 "name the distance, e.g. fd_classifier",
             )
         for name in rest:
-            if name not in SIZES and not name.startswith("is_"):
+            score = name.startswith("is_") and not name.endswith("_se")
+            if name not in SIZES and not score:
                 raise ConfigError(
-                    f"eagan cannot score a supernet by {name!r}", f"use one of {', '.join(SIZES)}"
+                    f"eagan cannot score a supernet by {name!r}",
+                    f"use one of {', '.join(SIZES)}, is_NAME",
                 )
         held_discriminator(space, self.settings)
 
     def run(
         self, problem: Problem, rng: np.random.Generator
     ) -> Generator[Request, Any, list[Candidate]]:
-        """Search generators, then discriminators; what was found when the budget ends it.
+        """Search generators, then discriminators.
+
+        What was found is what there is where the budget ends it, or training fails for good.
 
         Returns:
             Pairs: the best generator, and others of its front, with the discriminator found.
@@ -92,6 +110,10 @@ class Eagan(Strategy):
         except GeneratorExit:
             if not search.found:
                 raise
+        except CandidateError as error:
+            if not search.found:
+                raise
+            search.give_up(error)
         return search.found
 
 
@@ -133,7 +155,9 @@ class Search:
         self._problem, self._rng, self._settings = problem, rng, settings
         space: Any = problem.space
         self._space: GanSpace = space
+        self._pairs: Any = get_space(PAIR)
         self._fixed = held_discriminator(space, settings)
+        self._decided = False  # the generator
         self.found: list[Candidate] = []
 
     # -- stage 1: many to one ---------------------------------------------------------------------
@@ -167,6 +191,7 @@ class Search:
             if number + 1 < s.rounds:
                 population.next_round(members)
         self._decide(GENERATOR, population.text(self.found[0]), best.costs[0])
+        self._decided = True
 
     # -- stage 2: one to one ----------------------------------------------------------------------
 
@@ -182,39 +207,77 @@ class Search:
         yield from _ask("pair", generator=generators.format(generator))
         yield from self._epochs("warm_up", s.warmup)
         population.begin([held])
-        ranking: list[int] = []
+        order: list[int] = []
         for number in range(s.rounds):
-            begun = yield from _ask("arrange", paths=population.texts(), ranking=ranking)
+            begun = yield from _ask("arrange", paths=population.texts(), ranking=order)
             yield from self._epochs("train_pairs", begun["epochs"])
             scores = yield from _ask("score_pairs")
             self._tell(population, 2, number, scores)
-            readings = [[self._first(figures) for figures in row] for row in scores]
-            ranking = _ranking(readings)
-            members = population.members([_mean(row) for row in scores], _error(readings))
-            best = population.best(members)
+            readings = self._readings(scores)
+            order = ranking(readings)
+            means = [mean(row) for row in scores]
+            members = population.members(means, error_of_means(readings))
             if s.stop:
-                gain = gain_over(readings, population.alive.index(held))
-                if gain is None and best.candidate != held and math.isfinite(best.violation):
-                    held = best.candidate  # the one that was held has failed
-                elif gain is None or not gain.sure:
-                    self._stop(population, held, gain, readings)
+                taken = yield from self._taken(population, held, members, means, readings)
+                if taken is None:
                     break
-                else:
-                    held = population.alive[gain.challenger]
-                    self._decide(
-                        DISCRIMINATOR,
-                        population.text(held),
-                        self._first(_mean(scores[gain.challenger])),
-                        _words(gain),
-                    )
-            elif math.isfinite(best.violation):
-                held = best.candidate
+                held = taken
+            else:
+                best = population.best(members)
+                held = best.candidate if math.isfinite(best.violation) else held
             self._pair_with(held, population.problem)
             if number + 1 < s.rounds:
                 population.next_round(members, held)
         else:
             self._decide(DISCRIMINATOR, population.text(held), None)
         self._pair_with(held, population.problem)
+
+    def _taken(
+        self,
+        population: Population,
+        held: Candidate,
+        members: Sequence[Member],
+        means: Sequence[Figures | None],
+        readings: Sequence[Sequence[float]],
+    ) -> Generator[Request, Any, Candidate | None]:
+        """Who takes the place of the one that is held; None if nobody does, and stage 2 ends."""
+        objectives, alive = self._problem.objectives, population.alive
+        place, fit = alive.index(held), able(objectives, means)
+        if fit and place not in fit:
+            best = population.best([members[i] for i in fit]).candidate
+            why = "has failed" if means[place] is None else "is beyond the limits"
+            self._decide(DISCRIMINATOR, population.text(best), None, f"the one held {why}")
+            return best
+        gain = gain_over(readings, place, allowed=challengers(objectives, means, place))
+        if gain is not None and gain.share > 0 and self._settings.discriminators.confirm:
+            best = alive[gain.challenger]
+            both = [population.text(held), population.text(best)]
+            begun = yield from _ask("confirm", paths=both)
+            yield from self._epochs("train_pairs", begun["epochs"])
+            again = self._readings((yield from _ask("score_pairs")))
+            failed = [not all(map(math.isfinite, row)) for row in again]
+            if failed == [True, False]:
+                self._decide(DISCRIMINATOR, both[1], None, "the one held has failed")
+                return best
+            fresh = gain_over(again, 0, known=chance_of(readings))
+            gain = fresh and replace(fresh, challenger=gain.challenger)
+        if gain is None or not gain.sure:
+            self._stop(population, held, gain, readings)
+            return None
+        best = alive[gain.challenger]
+        figure = self._first(means[gain.challenger])
+        self._decide(DISCRIMINATOR, population.text(best), figure, words(gain))
+        return best
+
+    def give_up(self, error: CandidateError) -> None:
+        """Say that the search ends before its time, and with what."""
+        paths = self._pairs.paths(self.found[0].architecture)
+        for part in (GENERATOR, DISCRIMINATOR):
+            if part in self._space.held or (part == GENERATOR and self._decided):
+                continue
+            whole: Any = get_space(f"gan-{part}")
+            text = whole.format(whole.from_paths({part: paths[part]}))
+            self._decide(part, text, None, f"the search ends early: {error.message}")
 
     # -- helpers ----------------------------------------------------------------------------------
 
@@ -235,6 +298,9 @@ class Search:
             now = min(epochs, self._settings.chunk)
             yield from _ask(method, epochs=now, **arguments)
             epochs -= now
+
+    def _readings(self, scores: Sequence[Sequence[Figures | None]]) -> list[list[float]]:
+        return [[self._first(figures) for figures in row] for row in scores]
 
     def _first(self, figures: Figures | None) -> float:
         return self._problem.objectives[0].cost(figures or {})
@@ -263,7 +329,7 @@ class Search:
         readings: Sequence[Sequence[float]],
     ) -> None:
         """Say that stage 2 ends, and why."""
-        why = "no other discriminator trained a generator" if gain is None else _words(gain)
+        why = "no other discriminator trained a generator" if gain is None else words(gain)
         text = population.text(held)
         self._decide(DISCRIMINATOR, text, None, f"stage 2 ends, no sure gain over it: {why}")
         numbers = (
@@ -274,51 +340,14 @@ class Search:
                 "gain": gain.share,
                 "low": _finite(gain.low),
                 "high": _finite(gain.high),
+                "least": gain.least,
             }
         )
         self._problem.announce("stage 2 ends", {"held": text, "pairs": len(readings), **numbers})
 
 
-def _words(gain: Gain) -> str:
-    if not gain.freedom:
-        return f"gain of {100 * gain.share:.1f}%, from too few pairs to know chance"
-    return (
-        f"gain of {100 * gain.share:.1f}%, 95% interval {100 * gain.low:.1f} to"
-        f" {100 * gain.high:.1f}%"
-    )
-
-
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _ranking(readings: Sequence[Sequence[float]]) -> list[int]:
-    """Places of pairs, best first; a discriminator's lie side by side.
-
-    Raises:
-        CandidateError: None of them has a figure.
-    """
-    flat = [value for row in readings for value in row]
-    if not any(map(math.isfinite, flat)):
-        raise CandidateError("all pairs failed", "lower the learning rates")
-    return sorted(range(len(flat)), key=lambda place: (flat[place], place))
-
-
-def _mean(row: Sequence[Figures | None]) -> Figures | None:
-    """Mean figures over pairs; None if one failed: it cannot be relied on."""
-    alive = [figures for figures in row if figures is not None]
-    if len(alive) < len(row):
-        return None
-    return {name: fmean(figures[name] for figures in alive) for name in alive[0]}
-
-
-def _error(readings: Sequence[Sequence[float]]) -> float | None:
-    """Relative standard error of a discriminator's mean; None if there is one pair of each."""
-    logs = [[math.log(max(v, 1e-9)) for v in row] for row in readings if np.isfinite(row).all()]
-    if not logs:
-        return None
-    error, freedom = pooled_error(logs)
-    return error / math.sqrt(len(logs[0])) if freedom else None
 
 
 def _ask(method: str, **arguments: Any) -> Generator[Request, Any, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any, Final, cast
@@ -167,8 +168,12 @@ class PairLearner:
         self.generator.train()
         self.discriminator.train()
 
-    def take_step(self) -> None:
-        """One step of the discriminator, and if it is due one of the generator; no host sync."""
+    def take_step(self, turn: Callable[[], None] | None = None) -> None:
+        """One step of the discriminator, and if it is due one of the generator; no host sync.
+
+        Args:
+            turn: Called between the two.
+        """
         factor = self._rate(self.step)
         for side, optimizer in self.optimizers.items():
             for group, base in zip(optimizer.param_groups, self._base[side], strict=True):
@@ -176,6 +181,8 @@ class PairLearner:
         self._teach_discriminator()
         self.step += 1
         if self.step % self.recipe.n_critic == 0:
+            if turn is not None:
+                turn()
             self._teach_generator(self.step // self.recipe.n_critic - 1)
 
     def _teach_discriminator(self) -> None:
@@ -250,6 +257,11 @@ class PairLearner:
         if scores is not None:
             self._sums[2] += scores.detach().abs().mean()
 
+    @property
+    def finite(self) -> bool:
+        """Whether all losses of the epoch so far are; a host sync."""
+        return bool(torch.isfinite(self._sums).all())
+
     def means(self) -> dict[str, float]:
         """Losses and the size of scores, in the mean over the epoch so far; a host sync.
 
@@ -260,7 +272,7 @@ class PairLearner:
         values = (s / n for s, n in zip(self._sums.tolist(), counts, strict=True))
         found = dict(zip(SUMS, values, strict=True))
         epoch = (self.step - 1) // self.steps + 1
-        if not torch.isfinite(self._sums).all():
+        if not self.finite:
             raise CandidateError(
                 f"diverged: a loss is not finite in epoch {epoch}", "lower the learning rates"
             )
@@ -294,15 +306,16 @@ class PairLearner:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Become what gave `state`."""
+        """Become what gave `state`, of which nothing is kept; it may lie on any device."""
         self.generator.load_state_dict(state["generator"])
         self.discriminator.load_state_dict(state["discriminator"])
         for side, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][side])
+            # torch's optimizers go on writing to the very tensors that they are given.
+            optimizer.load_state_dict(copy.deepcopy(state["optimizers"][side]))
         if self.average is not None:
             self.average.load_state(state["average"])
-        self._chance.set_state(state["chance"])
-        set_global_state(state["global_chance"], self._device)
+        self._chance.set_state(state["chance"].cpu())
+        set_global_state([chance.cpu() for chance in state["global_chance"]], self._device)
         self._sums.copy_(state["sums"])
         self._counts, self.step = list(state["counts"]), state["step"]
         self.gradient_evaluations = state["gradient_evaluations"]
