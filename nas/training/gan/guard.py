@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from nas.core.errors import CandidateError
 
 __all__ = ["Guard"]
+
+GIVEN_BACK: Final = 0.25
+"""Share of what was won since the first look that a collapse gives back, at least: near 0 a figure
+half as large again is still a good one (5.7 became 8.7 where noise has 100)."""
 
 
 class Guard:
@@ -19,7 +24,8 @@ class Guard:
 
     def __init__(self, factor: float, checks: int) -> None:
         self._factor, self._checks = factor, checks
-        self._best: float | None = None
+        self._first: float | None = None
+        self._best = 0.0
         self._beyond = 0
 
     def look(self, value: float, epoch: int) -> None:
@@ -28,9 +34,11 @@ class Guard:
         Raises:
             CandidateError: It has been too large too often on end.
         """
-        if self._best is None or value < self._best:
-            self._best = value
-        far = value > self._factor * max(self._best, 0.0)
+        if self._first is None:
+            self._first = self._best = value
+        self._best = min(self._best, value)
+        lost = value > self._best + GIVEN_BACK * (self._first - self._best)
+        far = lost and value > self._factor * max(self._best, 0.0)
         self._beyond = self._beyond + 1 if self._factor and far else 0
         if self._beyond >= self._checks:
             raise CandidateError(
@@ -41,9 +49,9 @@ class Guard:
 
     def state(self) -> list[float]:
         """For a checkpoint."""
-        return [] if self._best is None else [self._best, float(self._beyond)]
+        return [] if self._first is None else [self._first, self._best, float(self._beyond)]
 
     def load_state(self, state: Sequence[float]) -> None:
         """Become what gave `state`."""
         if state:
-            self._best, self._beyond = state[0], int(state[1])
+            (self._first, self._best), self._beyond = state[:2], int(state[2])

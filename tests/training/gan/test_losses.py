@@ -129,6 +129,13 @@ def test_the_guard_gives_up_after_so_many_looks_on_end() -> None:
     kept.look(7.0, 3)
     with pytest.raises(CandidateError):
         kept.look(7.0, 4)
+    near = Guard(1.5, 3)
+    for epoch, value in enumerate([100.0, 6.0, 9.0, 10.0, 20.0, 29.0, 29.0], 1):
+        near.look(value, epoch)  # less than 6 + 94 / 4
+    near.look(30.0, 8)
+    near.look(30.0, 9)
+    with pytest.raises(CandidateError, match="collapsed: 30 after epoch 10"):
+        near.look(30.0, 10)
     off = Guard(0, 1)
     for value in (1.0, 100.0, 1000.0):
         off.look(value, 1)
