@@ -62,8 +62,9 @@ class GanRecipe(Settings):
         ema_decay: Decay of the moving average of the generator's weights and buffers, which is
             measured and kept; None or 0 for the weights themselves. It is lower in the first steps:
             (1 + t) / (10 + t).
-        collapse_factor: How many times its best the distance may be, 0 for no such guard. More is
-            forgiven that gives back less than a quarter of what was won since the first epoch.
+        collapse_factor: How many times its best the distance may be once it has come to half of
+            the first epoch's, 0 for no such guard. More is forgiven that gives back less than a
+            quarter of what was won.
         collapse_checks: Epochs on end that it may be so before the pair is given up.
         saturation: Largest mean size of a score before the pair is given up.
     """

@@ -116,19 +116,23 @@ def test_colour_changes_no_mean_beyond_brightness() -> None:
 
 def test_the_guard_gives_up_after_so_many_looks_on_end() -> None:
     guard = Guard(1.5, 3)
-    for epoch, value in enumerate([9.0, 10.0, 16.0, 15.0, 9.0, 14.0, 15.0], 1):
+    for epoch, value in enumerate([20.0, 9.0, 10.0, 16.0, 15.0, 9.0, 14.0, 15.0], 1):
         guard.look(value, epoch)
-    with pytest.raises(CandidateError, match=r"collapsed: 20 after epoch 8, 3 times on end"):
-        guard.look(20.0, 8)
+    with pytest.raises(CandidateError, match=r"collapsed: 20 after epoch 9, 3 times on end"):
+        guard.look(20.0, 9)
     other = Guard(1.5, 3)
     other.load_state(Guard(1.5, 3).state())
-    other.look(4.0, 1)
+    other.look(10.0, 1)
+    other.look(4.0, 2)
     kept = Guard(1.5, 3)
     kept.load_state(other.state())
-    kept.look(7.0, 2)
     kept.look(7.0, 3)
+    kept.look(7.0, 4)
     with pytest.raises(CandidateError):
-        kept.look(7.0, 4)
+        kept.look(7.0, 5)
+
+
+def test_the_guard_forgives_what_is_no_collapse() -> None:
     near = Guard(1.5, 3)
     for epoch, value in enumerate([100.0, 6.0, 9.0, 10.0, 20.0, 29.0, 29.0], 1):
         near.look(value, epoch)  # less than 6 + 94 / 4
@@ -136,6 +140,13 @@ def test_the_guard_gives_up_after_so_many_looks_on_end() -> None:
     near.look(30.0, 9)
     with pytest.raises(CandidateError, match="collapsed: 30 after epoch 10"):
         near.look(30.0, 10)
+    young = Guard(1.5, 3)
+    seen = [37.2, 60.4, 52.7, 58.8, 60.0, 90.0, 62.3, 57.7, 58.5, 56.4, 44.0, 34.8, 27.7, 18.9]
+    for epoch, value in enumerate([*seen, 15.0, 12.8], 1):  # of a generator on digits
+        young.look(value, epoch)
+    early = Guard(1.5, 3)
+    for epoch, value in enumerate([36.1, 20.0, 49.3, 61.0, 47.0, 55.2], 1):  # 20 is more than half
+        early.look(value, epoch)
     off = Guard(0, 1)
     for value in (1.0, 100.0, 1000.0):
         off.look(value, 1)

@@ -177,12 +177,12 @@ def test_the_generator_is_left_with_the_average_of_weights_and_statistics() -> N
 
 
 def test_a_collapsed_or_diverged_pair_is_a_failed_candidate() -> None:
-    values = iter([4.0, 9.0, 9.0, 9.0, 9.0])
+    values = iter([20.0, 4.0, 9.0, 9.0, 9.0, 9.0])
 
     def worse(generator: nn.Module, epoch: int) -> dict[str, float]:
         return {"fd": next(values)}
 
-    with pytest.raises(CandidateError, match="collapsed: 9 after epoch 4"):
+    with pytest.raises(CandidateError, match="collapsed: 9 after epoch 5"):
         fit_pair(*pair(), LATENT, images(), recipe(epochs=9), options=PairOptions(judge=worse))
     with pytest.raises(CandidateError, match="diverged: scores"):
         fit_pair(*pair(), LATENT, images(), recipe(saturation=1e-3))
