@@ -19,7 +19,7 @@ from nas.measure.gan.extractors import CLASSIFIER, FeatureExtractor, built
 from nas.measure.gan.judge import Judge
 from nas.oneshot.gan_generators import GeneratorTraining
 from nas.oneshot.gan_pairs import PairTraining
-from nas.oneshot.gan_parts import COUNTED, DISCRIMINATOR, GENERATOR, Parts, Scores
+from nas.oneshot.gan_parts import COUNTED, DISCRIMINATOR, GENERATOR, Parts, Scores, as_path
 from nas.strategies.eagan.settings import EaganSettings
 from nas.training.data import load_data
 from nas.training.device import deterministic
@@ -252,10 +252,10 @@ class GanSession:
     def _load(self, state: Mapping[str, Any]) -> None:
         self.generators = self.pairs = None
         if state["generators"] is not None:
-            self.generators = self._stage_one(_tuples(state["generators"]["fixed"]))
+            self.generators = self._stage_one(as_path(state["generators"]["fixed"]))
             self.generators.load_state(state["generators"])
         if state["pairs"] is not None:
-            base = self._parts.network(GENERATOR, _tuples(state["pairs"]["generator"]))
+            base = self._parts.network(GENERATOR, as_path(state["pairs"]["generator"]))
             self.pairs = PairTraining(self._parts, self._settings.discriminators, base, None)
             self.pairs.load_state(state["pairs"])
 
@@ -314,7 +314,3 @@ def _rows(part: str, text: str) -> Genotype:
     space: Any = get_space(f"gan-{part}")
     rows: Genotype = space.paths(space.parse(text))[part]
     return rows
-
-
-def _tuples(rows: Sequence[Sequence[str]]) -> Genotype:
-    return tuple(tuple(row) for row in rows)

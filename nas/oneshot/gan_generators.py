@@ -13,11 +13,14 @@ from nas.core.errors import CandidateError
 from nas.core.protocols import Context
 from nas.oneshot.gan_parts import (
     DISCRIMINATOR,
+    FAILURES,
     FORWARDS,
     GENERATOR,
     Parts,
     Paths,
     Scores,
+    as_lists,
+    as_path,
     balanced,
     check_stop,
     copied,
@@ -105,7 +108,7 @@ class GeneratorTraining:
             course = _Course(self, population, broken, careful=careful)
             try:
                 found = course.go(context)
-            except (CandidateError, RuntimeError, MemoryError) as error:
+            except FAILURES as error:
                 why = failure(error, self.parts.device)
                 macs += course.macs
                 learner.load_state(start)
@@ -173,7 +176,7 @@ class GeneratorTraining:
                 count_statistics(self.network.network, self.parts, seed, path)
                 self.network.paths = [path]
                 return scores.of(self.network, z, self.parts.device)
-        except (CandidateError, RuntimeError, MemoryError) as error:
+        except FAILURES as error:
             failure(error, self.parts.device)
             return None
 
@@ -188,15 +191,15 @@ class GeneratorTraining:
     def state(self) -> dict[str, Any]:
         """Everything that later answers depend on."""
         return {
-            "fixed": [list(row) for row in self.fixed],
+            "fixed": as_lists(self.fixed),
             "learner": self.learner.state(),
-            "dropped": [[[list(row) for row in path], why] for path, why in self.dropped.items()],
+            "dropped": [[as_lists(path), why] for path, why in self.dropped.items()],
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Become what gave `state`."""
         self.learner.load_state(state["learner"])
-        self.dropped = {tuple(tuple(row) for row in path): why for path, why in state["dropped"]}
+        self.dropped = {as_path(path): why for path, why in state["dropped"]}
 
 
 class _Course:
@@ -273,7 +276,7 @@ class _Course:
             self._pay()
             if self._careful:
                 self._check()
-        except (CandidateError, RuntimeError, MemoryError):
+        except FAILURES:
             if self._careful:
                 self.blamed = self.blamed or list(seen)
             raise

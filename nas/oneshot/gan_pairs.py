@@ -13,11 +13,14 @@ from nas.core.errors import CandidateError
 from nas.core.protocols import Context
 from nas.oneshot.gan_parts import (
     DISCRIMINATOR,
+    FAILURES,
     FORWARDS,
     GENERATOR,
     OnPath,
     Parts,
     Scores,
+    as_lists,
+    as_path,
     check_stop,
     copied,
     failure,
@@ -277,7 +280,7 @@ class PairTraining:
                 before = dict(slot.learner.passes)
                 try:
                     slot.learner.take_step()
-                except (CandidateError, RuntimeError, MemoryError) as error:
+                except FAILURES as error:
                     slot.failed = failure(error, self._parts.device)
                 yield self._cost(slot.learner, before, slot.path)
         for slot in slots:
@@ -312,7 +315,7 @@ class PairTraining:
         try:
             with measured(slot.learner) as network:
                 return scores.of(network, z, self._parts.device)
-        except (CandidateError, RuntimeError, MemoryError) as error:
+        except FAILURES as error:
             failure(error, self._parts.device)
             return None
 
@@ -321,9 +324,9 @@ class PairTraining:
         fixed = self.fixed
         held = None
         if fixed is not None:
-            held = {"path": _lists(fixed.rows), "weights": fixed.state_dict()}
+            held = {"path": as_lists(fixed.rows), "weights": fixed.state_dict()}
         return {
-            "generator": _lists(self.generator_path),
+            "generator": as_lists(self.generator_path),
             "base": self.base.state_dict(),
             "supernet": self.supernet.state_dict(),
             "fixed": held,
@@ -342,7 +345,7 @@ class PairTraining:
         self.supernet.load_state_dict(state["supernet"])
         self.fixed, self._moments = None, state["moments"]
         if state["fixed"] is not None:
-            self.fixed = self._parts.network(DISCRIMINATOR, _tuples(state["fixed"]["path"]))
+            self.fixed = self._parts.network(DISCRIMINATOR, as_path(state["fixed"]["path"]))
             self.fixed.load_state_dict(state["fixed"]["weights"])
         self._warm.load_state(state["warm"])
         self.round, self._each, self._begun = state["round"], state["each"], state["begun"]
@@ -350,7 +353,7 @@ class PairTraining:
         self.aside = [self._read(row) for row in state["aside"]]
 
     def _read(self, row: Mapping[str, Any]) -> Slot:
-        path = _tuples(row["path"])
+        path = as_path(row["path"])
         learner = self._learner(
             self._copy(self.base), self._discriminator(path, None), row["replicate"]
         )
@@ -360,16 +363,8 @@ class PairTraining:
 
 def _row(slot: Slot) -> dict[str, Any]:
     return {
-        "path": _lists(slot.path),
+        "path": as_lists(slot.path),
         "replicate": slot.replicate,
         "failed": slot.failed,
         "learner": slot.learner.state(),
     }
-
-
-def _lists(rows: Genotype) -> list[list[str]]:
-    return [list(row) for row in rows]
-
-
-def _tuples(rows: Sequence[Sequence[str]]) -> Genotype:
-    return tuple(tuple(row) for row in rows)

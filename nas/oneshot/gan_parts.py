@@ -18,7 +18,7 @@ from nas.measure.gan.extractors import FeatureExtractor
 from nas.measure.gan.features import logits_of
 from nas.measure.gan.inception_score import SPLITS, inception_score
 from nas.measure.gan.judge import Judge
-from nas.training.device import is_out_of_memory
+from nas.training.device import out_of_memory
 from nas.training.gan.images import drawn, latents
 from nas.training.gan.learner import PairLearner
 from nas.training.gan.recipe import GanRecipe
@@ -32,12 +32,15 @@ from search_spaces.gan.sharing import draw, recalibrate
 __all__ = [
     "COUNTED",
     "DISCRIMINATOR",
+    "FAILURES",
     "FORWARDS",
     "GENERATOR",
     "OnPath",
     "Parts",
     "Paths",
     "Scores",
+    "as_lists",
+    "as_path",
     "balanced",
     "check_stop",
     "copied",
@@ -231,15 +234,15 @@ def check_stop(context: Context) -> None:
         raise Interrupted
 
 
+FAILURES: Final = (CandidateError, RuntimeError, MemoryError)
+"""What `failure` is asked about."""
+
+
 def failure(error: Exception, device: torch.device) -> str:
     """Why a network failed: it diverged, or memory ran out; whatever else it was is raised."""
     if isinstance(error, CandidateError):
         return error.message
-    if not is_out_of_memory(error):
-        raise error
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-    return f"out of memory on {device}"
+    return out_of_memory(error, device).message
 
 
 @contextmanager
@@ -264,6 +267,16 @@ def count_statistics(network: Any, parts: Parts, seed: int, path: Genotype) -> N
     size = max(2, parts.recipe.generator_batch or parts.recipe.batch_size)
     z = latents(COUNTED * size, parts.latent, generator(seed, "counted")).to(parts.device)
     recalibrate(network, z.split(size), path)  # type: ignore[no-untyped-call]
+
+
+def as_lists(path: Genotype) -> list[list[str]]:
+    """Rows as a state has them."""
+    return [list(row) for row in path]
+
+
+def as_path(rows: Sequence[Sequence[str]]) -> Genotype:
+    """Rows that can be a key, from those of a state."""
+    return tuple(tuple(row) for row in rows)
 
 
 def copied(state: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Final
 
 import torch
 
-from nas.core.errors import ConfigError
+from nas.core.errors import CandidateError, ConfigError
 
 MEMORY_WORDS: Final = re.compile(
     r"out of memory|not enough memory|can't allocate memory|cannot allocate memory", re.IGNORECASE
@@ -54,6 +54,24 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and bool(MEMORY_WORDS.search(str(error)))
+
+
+def out_of_memory(
+    error: Exception, device: torch.device, batch_size: int | None = None
+) -> CandidateError:
+    """The candidate's failure that an error on a device was: memory ran out, and is given back.
+
+    Args:
+        error: Raised as it is if it was anything else.
+        device: Where.
+        batch_size: To be told, if there is one.
+    """
+    if not is_out_of_memory(error):
+        raise error
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    at = "" if batch_size is None else f" at batch size {batch_size}"
+    return CandidateError(f"out of memory on {device}{at}", "lower batch_size")
 
 
 @contextmanager

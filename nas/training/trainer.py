@@ -28,7 +28,7 @@ from nas.layers.dropout import dropped_inputs
 from nas.training.autolrs import searching
 from nas.training.checkpoint import Checkpoints
 from nas.training.data.dataset import DataSet
-from nas.training.device import deterministic, is_out_of_memory, resolve
+from nas.training.device import deterministic, out_of_memory, resolve
 from nas.training.evaluation import measure, pipeline_of, place
 from nas.training.hesso import Hesso
 from nas.training.losses import loss_of
@@ -140,13 +140,7 @@ def fit(
             with dropped_inputs(network, recipe.dropout):
                 return run.go(split, resume_from)
     except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
-        raise CandidateError(
-            f"out of memory on {device} at batch size {recipe.batch_size}", "lower batch_size"
-        ) from error
+        raise out_of_memory(error, device, recipe.batch_size) from error
 
 
 class _Run:

@@ -20,7 +20,7 @@ from nas.core.protocols import Context
 from nas.core.work import Spent
 from nas.training.checkpoint import Checkpoints
 from nas.training.data.dataset import Split
-from nas.training.device import deterministic, is_out_of_memory, resolve
+from nas.training.device import deterministic, out_of_memory, resolve
 from nas.training.gan.guard import Guard
 from nas.training.gan.learner import PairLearner
 from nas.training.gan.recipe import GanRecipe
@@ -123,13 +123,7 @@ def fit_pair(
             )
             return run.go(resume_from)
     except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
-        raise CandidateError(
-            f"out of memory on {device} at batch size {recipe.batch_size}", "lower batch_size"
-        ) from error
+        raise out_of_memory(error, device, recipe.batch_size) from error
 
 
 def _identity(learner: PairLearner, options: PairOptions, horizon: int, seed: int) -> str:
