@@ -61,7 +61,9 @@ from search_spaces import get_space
 FRESH = 1000
 """First seed of trainings of what was found; no search has it."""
 BASELINES = ("EAGAN", "EAGAN_G", "AdversarialNAS", "smallest")
-BY_HAND = ("gan-residual:SNGAN", "gan-residual:R3GAN_tiny")
+BY_HAND = tuple(
+    f"gan-baselines:{name}" for name in ("SNGAN", "R3GAN_tiny", "AutoGAN_A", "AutoGAN_A_simple")
+)
 Look = Callable[[Any], None]
 
 

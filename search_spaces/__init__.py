@@ -43,12 +43,15 @@ _TABLE = {
         "stages as of FBNetV3, for images of 8 to 32 pixels",
     ),
     "gan": ("gan.space:gan", "GANs of cells as of EAGAN: a generator and a discriminator"),
+    "gan-baselines": (
+        "gan.baselines.space:gan_baselines",
+        "GANs to compare with: SNGAN, a small R3GAN, AutoGAN",
+    ),
     "gan-discriminator": (
         "gan.space:gan_discriminator",
         "the discriminators of gan, with one generator",
     ),
     "gan-generator": ("gan.space:gan_generator", "the generators of gan, with one discriminator"),
-    "gan-residual": ("gan.residual_space:gan_residual", "GANs made by hand: SNGAN, a small R3GAN"),
     "nasbench101": (
         "nasbench101.space:nasbench101",
         "NAS-Bench-101 cells, 423,624 distinct architectures",

@@ -108,7 +108,7 @@ def _merged(statements: set[str]) -> list[str]:
     plain = sorted(line for line in statements if line.startswith("import "))
     names: dict[str, list[str]] = {}
     for line in sorted(statements - set(plain)):
-        _, module, _, name = line.split()
+        _, module, _, name = line.split(maxsplit=3)  # the name may be renamed
         names.setdefault(module, []).append(name)
     return plain + [f"from {module} import {', '.join(names[module])}" for module in sorted(names)]
 

@@ -25,7 +25,7 @@ WAYS = [
     (*SEARCH, "--dry-run"),
     (*SEARCH, "--out", "run"),
     (*SEARCH, "--strategy", "random", "--out", "run"),
-    (*SEARCH, "--space", "gan-residual", "--strategy", "random", "--dry-run"),
+    (*SEARCH, "--space", "gan-baselines", "--strategy", "random", "--dry-run"),
     (*SEARCH, "--space", "gan-discriminator", "--dry-run"),
     (*TRAIN, "--out", "run"),
 ]

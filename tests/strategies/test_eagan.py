@@ -619,7 +619,7 @@ def test_what_cannot_be_searched_is_refused_before_any_work() -> None:
     strategy = STRATEGIES.get("eagan")()
     fine = parse_objectives(["fd_classifier", "params"])
     strategy.check(Problem(get_space("gan"), fine))
-    for space in (ToySpace(), get_space("gan-residual")):
+    for space in (ToySpace(), get_space("gan-baselines")):
         with pytest.raises(UnsupportedError, match="needs a supernet of GANs"):
             strategy.check(Problem(space, fine))
     for objectives in (

@@ -1,4 +1,4 @@
-"""Generators and discriminators made by hand: residual blocks of SNGAN, and such without norms.
+"""A small GAN of the residual blocks of R3GAN, which need no normalisation.
 
 An exported ``model.py`` holds the source of these classes too, so they need torch only.
 """
@@ -11,68 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from search_spaces.gan.discriminator import Discriminator
-from search_spaces.gan.operations import convolution
-from search_spaces.gan.pair import Pair
+from search_spaces.gan.genes import CELLS
 
-__all__ = ["BareDiscriminator", "BareGenerator", "NormalisedGenerator", "ResidualPair"]
+__all__ = ["BareDiscriminator", "BareGenerator"]
 
-STAGES = 3
 SLOPE = 0.2
 EXPANSION = 2
 GROUP = 16
-
-AUTOGAN = (
-    ("conv_3x3", "none", "conv_3x3", "none", "conv_1x1", "avg_pool", "avg_pool"),
-    ("conv_3x3", "none", "conv_3x3", "none", "skip", "none", "none"),
-    ("conv_3x3", "none", "conv_3x3", "none", "skip", "none", "none"),
-)
-"""The residual blocks of SNGAN's discriminator, as cells."""
-
-
-class NormalisedBlock(nn.Module):
-    """BatchNorm, ReLU, twice the size, 3x3; BatchNorm, ReLU, 3x3; beside it enlarged and 1x1."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.norm1, self.norm2 = nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)
-        self.conv1, self.conv2 = (convolution(channels, channels, 3) for _ in range(2))
-        self.shortcut = convolution(channels, channels, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(B, channels, H, W)`` to ``(B, channels, 2H, 2W)``."""
-        y = functional.interpolate(self.norm1(x).relu(), scale_factor=2)
-        y = self.conv2(self.norm2(self.conv1(y)).relu())
-        found: Tensor = y + self.shortcut(functional.interpolate(x, scale_factor=2))
-        return found
-
-
-class NormalisedGenerator(nn.Module):
-    """The generator of SNGAN for CIFAR-10 (Miyato et al., ICLR 2018, table 4).
-
-    Args:
-        image_shape: Channels, height, width of an image; the sides are equal, a multiple of 8.
-        channels: How many there are everywhere.
-        latent: Length of the latent vector.
-
-    Attributes:
-        latent: Length of the latent vector.
-    """
-
-    def __init__(self, image_shape: tuple[int, int, int], channels: int, latent: int) -> None:
-        super().__init__()
-        self.latent, self.channels = latent, channels
-        self.bottom = image_shape[1] // 2**STAGES
-        self.dense = nn.Linear(latent, channels * self.bottom**2)
-        self.blocks = nn.Sequential(*(NormalisedBlock(channels) for _ in range(STAGES)))
-        self.norm = nn.BatchNorm2d(channels)
-        self.to_image = convolution(channels, image_shape[0], 3)
-
-    def forward(self, z: Tensor) -> Tensor:
-        """Map latent vectors ``(B, latent)`` to images ``(B, C, H, W)`` in [-1, 1]."""
-        x = self.dense(z).view(-1, self.channels, self.bottom, self.bottom)
-        image: Tensor = self.to_image(self.norm(self.blocks(x)).relu()).tanh()
-        return image
 
 
 class BareBlock(nn.Module):
@@ -129,11 +74,11 @@ class BareGenerator(nn.Module):
     def __init__(self, image_shape: tuple[int, int, int], channels: int, latent: int) -> None:
         super().__init__()
         self.latent = latent
-        bottom = image_shape[1] // 2**STAGES
+        bottom = image_shape[1] // 2**CELLS
         self.basis = nn.Parameter(torch.randn(channels, bottom, bottom))
         self.dense = nn.Linear(latent, channels, bias=False)
         nn.init.normal_(self.dense.weight, 0.0, latent**-0.5)
-        self.blocks = nn.ModuleList(BareBlock(channels, STAGES + 1) for _ in range(STAGES + 1))
+        self.blocks = nn.ModuleList(BareBlock(channels, CELLS + 1) for _ in range(CELLS + 1))
         self.to_image = nn.Conv2d(channels, image_shape[0], 1, bias=False)
         nn.init.normal_(self.to_image.weight, 0.0, channels**-0.5)
 
@@ -161,10 +106,10 @@ class BareDiscriminator(nn.Module):
 
     def __init__(self, image_shape: tuple[int, int, int], channels: int) -> None:
         super().__init__()
-        bottom = image_shape[1] // 2**STAGES
+        bottom = image_shape[1] // 2**CELLS
         self.from_image = nn.Conv2d(image_shape[0], channels, 1, bias=False)
         nn.init.normal_(self.from_image.weight, 0.0, image_shape[0] ** -0.5)
-        self.blocks = nn.ModuleList(BareBlock(channels, STAGES + 1) for _ in range(STAGES + 1))
+        self.blocks = nn.ModuleList(BareBlock(channels, CELLS + 1) for _ in range(CELLS + 1))
         self.basis = nn.Conv2d(channels, channels, bottom, groups=channels, bias=False)
         nn.init.normal_(self.basis.weight, 0.0, 1 / bottom)
         self.score = nn.Linear(channels, 1, bias=False)
@@ -181,45 +126,3 @@ class BareDiscriminator(nn.Module):
             x = block(x)
         x = self.score(self.basis(x).flatten(1))
         return x
-
-
-class ResidualPair(Pair):
-    """A generator and a discriminator made by hand.
-
-    Args:
-        kinds: Of generator and discriminator, ``sngan`` or ``r3gan``.
-        image_shape: Channels, height, width of an image.
-        channels: Of generator and discriminator.
-        latent: Length of the latent vector.
-        spectral_norm: Whether a discriminator ``sngan`` divides weights by their largest singular
-            values.
-
-    Attributes:
-        arguments: The arguments.
-    """
-
-    def __init__(
-        self,
-        kinds: tuple[str, str],
-        image_shape: tuple[int, int, int],
-        *,
-        channels: tuple[int, int],
-        latent: int,
-        spectral_norm: bool,
-    ) -> None:
-        generator = {"sngan": NormalisedGenerator, "r3gan": BareGenerator}[kinds[0]]
-        discriminator: nn.Module
-        if kinds[1] == "sngan":
-            discriminator = Discriminator(
-                AUTOGAN, image_shape, channels=channels[1], spectral_norm=spectral_norm, bias=True
-            )
-        else:
-            discriminator = BareDiscriminator(image_shape, channels[1])
-        super().__init__(generator(image_shape, channels[0], latent), discriminator)
-        self.arguments = {
-            "kinds": tuple(kinds),
-            "image_shape": tuple(image_shape),
-            "channels": tuple(channels),
-            "latent": latent,
-            "spectral_norm": spectral_norm,
-        }

@@ -1,4 +1,4 @@
-"""GANs made by hand: sizes, what their blocks compute, gradients twice, stand-alone modules."""
+"""GANs to compare with: sizes, what their blocks compute, gradients twice, stand-alone modules."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ from nas.core.errors import SpaceError
 from nas.export import ExportRequest, export
 from nas.measure import count_parameters
 from search_spaces import get_space
-from search_spaces.gan.residual import AUTOGAN, BareBlock, BareDiscriminator
+from search_spaces.gan.baselines.autogan import AutoganGenerator
+from search_spaces.gan.baselines.r3gan import BareBlock, BareDiscriminator
+from search_spaces.gan.baselines.simple import SimpleDiscriminator
+from search_spaces.gan.baselines.sngan import BLOCKS
 
+MEMBERS = ("SNGAN", "R3GAN_tiny", "AutoGAN_A", "AutoGAN_A_simple")
 SMALL = {"generator_channels": 8, "latent": 6, "discriminator_channels": 8}
 
 
 def test_sngan_has_its_published_size() -> None:
-    space = get_space("gan-residual")
+    space = get_space("gan-baselines")
     with torch.device("meta"):
         pair = space.network(space.members["SNGAN"])
     block = 2 * (256 * 256 * 9 + 256) + 256 * 256 + 256 + 4 * 256
@@ -27,11 +31,11 @@ def test_sngan_has_its_published_size() -> None:
     assert count_parameters(pair.generator) == 129 * 4096 + 3 * block + head == 4_276_739
     assert count_parameters(pair.discriminator) == 1_053_824 + 1
     autogan = get_space("gan-discriminator")
-    assert autogan.paths(autogan.members["AutoGAN"]) == {"discriminator": AUTOGAN}
+    assert autogan.paths(autogan.members["AutoGAN"]) == {"discriminator": BLOCKS}
 
 
 def test_a_small_r3gan_has_the_size_of_its_blocks() -> None:
-    space = get_space("gan-residual")
+    space = get_space("gan-baselines")
     with torch.device("meta"):
         pair = space.network(space.members["R3GAN_tiny"])
 
@@ -46,16 +50,74 @@ def test_a_small_r3gan_has_the_size_of_its_blocks() -> None:
     assert not kinds & {nn.BatchNorm2d, nn.GroupNorm, nn.InstanceNorm2d}
 
 
-@pytest.mark.parametrize("name", ["SNGAN", "R3GAN_tiny"])
+def test_autogan_has_its_published_size() -> None:
+    space = get_space("gan-baselines")
+    with torch.device("meta"):
+        pair = space.network(space.members["AutoGAN_A"], latent=128)
+    three, one = 256 * 256 * 9 + 256, 256 * 256 + 256
+    head = 2 * 256 + 256 * 3 * 9 + 3
+    expected = 129 * 4096 + 6 * three + (2 + 3) * one + head
+    assert count_parameters(pair.generator) == expected == 4_405_251  # printed as 4.4 M
+    assert count_parameters(pair.discriminator) == 1_053_824
+
+
+def test_the_plain_discriminator_has_its_published_size() -> None:
+    space = get_space("gan-baselines")
+    with torch.device("meta"):
+        pair = space.network(space.members["AutoGAN_A_simple"])
+    assert count_parameters(pair.discriminator) == 921_920
+
+
+@pytest.mark.parametrize("name", MEMBERS)
 @pytest.mark.parametrize("side", [8, 24, 48, 64])
 def test_every_size(name: str, side: int) -> None:
-    space = get_space("gan-residual")
+    space = get_space("gan-baselines")
     pair = space.network(space.members[name], (1, side, side), **SMALL)
     images = pair(torch.randn(3, pair.generator.latent))
     assert images.shape == (3, 1, side, side)
     assert pair.discriminator(images).shape == (3, 1)
     with pytest.raises(SpaceError, match="28x28"):
         space.network(space.members[name], (1, 28, 28))
+
+
+def test_autogan_is_what_its_authors_draw() -> None:
+    """Against a few lines of its own: skips carry on what they were given themselves."""
+    torch.manual_seed(0)
+    network = AutoganGenerator((3, 16, 16), 4, 6).double().eval()
+    z = torch.randn(2, 6, dtype=torch.float64)
+
+    def larger(x: Tensor, mode: str) -> Tensor:
+        if mode == "nearest":
+            return x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+        return nn.Upsample(scale_factor=2, mode="bilinear")(x)
+
+    h = (z @ network.dense.weight.T + network.dense.bias).view(2, 4, 2, 2)
+    first, second, third = network.blocks
+    a = first.conv1(larger(h.clamp(min=0), "nearest"))
+    h = first.conv2(a.clamp(min=0)) + first.shortcut(larger(h, "nearest"))
+    b = second.conv1(larger(h.clamp(min=0), "bilinear")) + second.skips[0](larger(a, "bilinear"))
+    h = second.conv2(b.clamp(min=0)) + second.shortcut(larger(h, "bilinear"))
+    c = third.conv1(larger(h.clamp(min=0), "nearest"))
+    c = c + third.skips[0](larger(larger(a, "nearest"), "nearest"))
+    c = c + third.skips[1](larger(b, "nearest"))
+    h = third.conv2(c.clamp(min=0))
+    images = network.to_image(network.norm(h).clamp(min=0)).tanh()
+    assert (network(z) - images).abs().max() < 1e-12
+    assert third.shortcut is None
+
+
+@pytest.mark.parametrize(("side", "sides"), [(32, (16, 8, 4, 2, 1)), (8, (4, 2, 1, 1, 1))])
+def test_the_plain_discriminator_halves_to_one_pixel(side: int, sides: tuple[int, ...]) -> None:
+    network = SimpleDiscriminator((1, side, side), 6, spectral_norm=True)
+    seen: list[int] = []
+    for block in network.blocks:
+        block.register_forward_hook(lambda _, given, made: seen.append(made.shape[-1]))
+    network(torch.randn(3, 1, side, side))
+    assert tuple(seen) == sides
+    assert [block.norm is not None for block in network.blocks] == [True, False, True, False, True]
+    assert hasattr(network.score, "parametrizations")
+    bare = SimpleDiscriminator((1, side, side), 6, spectral_norm=False)
+    assert not hasattr(bare.score, "parametrizations")
 
 
 def test_the_bare_block() -> None:
@@ -91,9 +153,9 @@ def test_halving_is_the_published_filter() -> None:
     assert (inner - expected).abs().max() < 1e-12
 
 
-@pytest.mark.parametrize("name", ["SNGAN", "R3GAN_tiny"])
+@pytest.mark.parametrize("name", MEMBERS)
 def test_penalties_of_gradients_can_be_derived(name: str) -> None:
-    space = get_space("gan-residual")
+    space = get_space("gan-baselines")
     pair = space.network(space.members[name], (1, 8, 8), **SMALL, spectral_norm=False)
     x = torch.randn(4, 1, 8, 8, requires_grad=True)
     (gradient,) = torch.autograd.grad(pair.discriminator(x).sum(), x, create_graph=True)
@@ -109,8 +171,7 @@ def test_penalties_of_gradients_can_be_derived(name: str) -> None:
         ("gan", "EAGAN"),
         ("gan-generator", "AdversarialNAS"),
         ("gan-discriminator", "EAGAN_S"),
-        ("gan-residual", "SNGAN"),
-        ("gan-residual", "R3GAN_tiny"),
+        *(("gan-baselines", member) for member in MEMBERS),
     ],
 )
 @pytest.mark.parametrize("form", ["python", "onnx"])

@@ -1,4 +1,4 @@
-"""GANs made by hand, to be trained beside those that were found: pairs of known blocks."""
+"""GANs to compare with, to be trained beside those that were found: pairs of known networks."""
 
 from __future__ import annotations
 
@@ -18,32 +18,37 @@ from search_spaces.scale import InputShape, read_scale
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["ResidualGanSpace", "gan_residual"]
+__all__ = ["GanBaselineSpace", "gan_baselines"]
 
-_BLOCKS: Final = ("sngan", "r3gan")
-_PARTS: Final = ("generator", "discriminator")
-_LENGTH: Final = {
-    ("generator", "sngan"): 3,
-    ("discriminator", "sngan"): 4,
-    ("generator", "r3gan"): 4,
-    ("discriminator", "r3gan"): 4,
+_KINDS: Final[Mapping[str, Mapping[str, int]]] = {
+    "generator": {"sngan": 3, "r3gan": 4, "autogan": 3},
+    "discriminator": {"sngan": 4, "r3gan": 4, "autogan": 4, "simple": 5},
 }
-"""Blocks of a network."""
+"""Part to its kinds, and the blocks of each."""
+
+_MEMBERS: Final = {
+    "SNGAN": ("sngan", "sngan"),
+    "R3GAN_tiny": ("r3gan", "r3gan"),
+    "AutoGAN_A": ("autogan", "autogan"),
+    "AutoGAN_A_simple": ("autogan", "simple"),
+}
+"""Name to the kinds of generator and discriminator."""
 
 
-class ResidualGanSpace(Space):
-    """Residual blocks of SNGAN (Miyato et al., ICLR 2018) or of R3GAN (Huang et al., NeurIPS 2024).
+class GanBaselineSpace(Space):
+    """Networks of SNGAN (Miyato et al., ICLR 2018), R3GAN (Huang et al., NeurIPS 2024) and AutoGAN.
 
-    Both are published for other sizes, too; here a generator doubles the size three times, so that
-    images are those of ``gan``. ``SNGAN`` is the published network; ``R3GAN_tiny`` has the
-    published block, one at each of four sizes, at constant width.
+    They are published for other sizes, too; here a generator doubles the size three times, so that
+    images are those of ``gan``. ``SNGAN`` is the published network, ``AutoGAN_A`` what Gong et al.
+    (ICCV 2019) found for CIFAR-10; ``R3GAN_tiny`` has the published block, one at each of four
+    sizes, at constant width. The discriminator ``simple`` is that of EAGAN's ablation GD2.
     """
 
     evaluator = "gan"
 
     def __init__(self) -> None:
-        choices = (Categorical(part, _BLOCKS) for part in _PARTS)
-        super().__init__("gan-residual", ChoiceTree(tuple(choices)))
+        choices = (Categorical(part, tuple(kinds)) for part, kinds in _KINDS.items())
+        super().__init__("gan-baselines", ChoiceTree(tuple(choices)))
 
     @property
     def scale(self) -> Mapping[str, Any]:
@@ -57,10 +62,10 @@ class ResidualGanSpace(Space):
 
     @cached_property
     def members(self) -> Mapping[str, Architecture]:
-        """Pairs of one kind of blocks."""
-        names = {"SNGAN": "sngan", "R3GAN_tiny": "r3gan"}
+        """Pairs by name."""
         return {
-            name: self.architecture(dict.fromkeys(_PARTS, blocks)) for name, blocks in names.items()
+            name: self.architecture(dict(zip(_KINDS, kinds, strict=True)))
+            for name, kinds in _MEMBERS.items()
         }
 
     def shapes(
@@ -75,10 +80,10 @@ class ResidualGanSpace(Space):
 
     def graph(self, architecture: Architecture) -> nx.DiGraph:
         """Return one part for each network, a chain of its blocks."""
-        graph = nx.DiGraph(titles={part: part.capitalize() for part in _PARTS})
-        for part in _PARTS:
-            blocks = self._mine(architecture)[part]
-            for place in range(_LENGTH[part, blocks] + 1):
+        graph = nx.DiGraph(titles={part: part.capitalize() for part in _KINDS})
+        for part, kinds in _KINDS.items():
+            blocks = str(self._mine(architecture)[part])
+            for place in range(kinds[blocks] + 1):
                 graph.add_node(f"{part}/{place}", op="sum" if place else "input", cell=part)
                 if place:
                     nodes = f"{part}/{place - 1}", f"{part}/{place}"
@@ -103,12 +108,12 @@ class ResidualGanSpace(Space):
         Raises:
             SpaceError: An argument is unknown or out of range.
         """
-        from search_spaces.gan.residual import ResidualPair
+        from search_spaces.gan.baselines.pair import BaselinePair
 
         full = read_scale(self.scale, scale, {})
         check_images(input_shape)
         choices = self._mine(architecture)
-        return ResidualPair(
+        return BaselinePair(
             (str(choices["generator"]), str(choices["discriminator"])),
             input_shape,
             channels=(full["generator_channels"], full["discriminator_channels"]),
@@ -117,6 +122,6 @@ class ResidualGanSpace(Space):
         )
 
 
-def gan_residual() -> ResidualGanSpace:
+def gan_baselines() -> GanBaselineSpace:
     """Make the space."""
-    return ResidualGanSpace()
+    return GanBaselineSpace()
