@@ -1,11 +1,13 @@
 """Architectures and recipes searched together, beside either alone, NSGA-II and random search.
 
     python benchmarks/joint.py [--data digits] [--limit 500] [--space nasbench201] [--epochs 8]
-        [--trainings 12] [--worst 0.5] [--seeds 10] [--first 0] [--arms ARM ...] [--csv joint.csv]
+        [--trainings 12] [--objectives error:min macs:min] [--worst 0.5] [--seeds 10] [--first 0]
+        [--arms ARM ...] [--csv joint.csv]
     python benchmarks/joint.py --summary joint.csv
 
 Every arm has as many epochs as `trainings` of `epochs` cost with an optimizer that takes one
-gradient a step; a training by SAM costs two. All arms are searched for error and multiply-adds:
+gradient a step; a training by SAM costs two. No training ends early. All arms are searched for the
+same objectives:
 `fbnetv3` in the joint space, among architectures by the run's recipe, and among recipes for the
 network of median size; `nsga2` and `random` in the joint space. The best by validation error of
 each is trained anew on three seeds that no search had, and told by the mean test error; a
@@ -40,7 +42,9 @@ from nas.strategies import STRATEGIES
 from nas.training import load_data
 from search_spaces import get_space
 
-FIELDS = ("data", "seed", "arm", "test_error", "error", "hypervolume", "epochs", "seconds")
+TASK = ("data", "space", "limit", "length", "trainings", "objectives")
+KEY = (*TASK, "seed", "arm")
+FIELDS = (*KEY, "test_error", "error", "hypervolume", "counted", "epochs", "seconds")
 FRESH = (101, 102, 103)
 
 
@@ -53,6 +57,7 @@ def search(args: argparse.Namespace, arm: str, seed: int) -> Run:
         "first": pieces,
         "batch": pieces,
         "rounds": 1000,
+        "threshold": 1.0,
         "pool": 500,
         "verify": 0,
         "search": {"best": 20, "random": 20, "children": 4, "generations": 20},
@@ -69,7 +74,7 @@ def search(args: argparse.Namespace, arm: str, seed: int) -> Run:
         "data_settings": {"limit": args.limit},
         "network": {"channels": 8, "layers": 1} if args.space == "nasbench201" else {},
         "recipe": {"epochs": args.epochs, "batch_size": 64},
-        "objectives": ("error:min", "macs:min"),
+        "objectives": args.objectives,
         "budget": f"{args.epochs * args.trainings}epochs",
         "final": {"seeds": 1, "random_arm": False, "credit": False, "epochs": 1, "scales": []},
         "limits": {"first": 1000, "rate": 1.0},
@@ -119,14 +124,27 @@ def measure(args: argparse.Namespace, arm: str, seed: int, largest: float) -> di
         )
         tested.append(outcome.figures.get("test_error", 0.9) if outcome.ok else 0.9)
     return {
-        "data": args.data.partition(":")[0],
+        **task(args),
         "seed": seed,
         "arm": arm,
         "test_error": float(np.mean(tested)),
         "error": best.figures["error"],
         "hypervolume": volume(entries, args.worst, largest),
+        "counted": len(entries),
         "epochs": sum(e.spent.epochs for e in entries),
         "seconds": time.process_time() - began,
+    }
+
+
+def task(args: argparse.Namespace) -> dict[str, object]:
+    """What the arms of a table have in common."""
+    return {
+        "data": args.data.partition(":")[0],
+        "space": args.space,
+        "limit": args.limit,
+        "length": args.epochs,
+        "trainings": args.trainings,
+        "objectives": " ".join(args.objectives),
     }
 
 
@@ -135,14 +153,15 @@ ARMS = ("joint", "architectures", "recipes", "nsga2", "random")
 
 def summary(path: Path) -> None:
     rows = list(csv.DictReader(path.open()))
-    for data in dict.fromkeys(row["data"] for row in rows):
+    for about in dict.fromkeys(tuple(row[name] for name in TASK) for row in rows):
         table: dict[str, dict[int, dict[str, str]]] = {arm: {} for arm in ARMS}
         for row in rows:
-            if row["data"] == data:
+            if tuple(row[name] for name in TASK) == about:
                 table[row["arm"]][int(row["seed"])] = row
         table = {arm: cells for arm, cells in table.items() if cells}
         seeds = sorted(set.intersection(*(set(cells) for cells in table.values())))
-        print(f"\n{data}, {len(seeds)} seeds\n")
+        told = ", ".join(f"{n} {v}" for n, v in zip(TASK, about, strict=True))
+        print(f"\n{told}; {len(seeds)} seeds that all arms have\n")
         print("| arm | test error % | joint less it | Wilcoxon p | hypervolume | epochs |")
         print("|---|---|---|---|---|---|")
         joint = [float(table["joint"][s]["test_error"]) for s in seeds]
@@ -168,6 +187,7 @@ def main() -> None:
     parser.add_argument("--space", default="nasbench201")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--trainings", type=int, default=12)
+    parser.add_argument("--objectives", nargs="+", default=["error:min", "macs:min"])
     parser.add_argument("--worst", type=float, default=0.5, help="error that is worth nothing")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
@@ -186,10 +206,11 @@ def main() -> None:
     largest = max(space.cost(space.sample(rng), shape, 10, **scale).macs for _ in range(2000))
     done = set()
     if args.csv.exists():
-        done = {(r["data"], int(r["seed"]), r["arm"]) for r in csv.DictReader(args.csv.open())}
+        done = {tuple(row[name] for name in KEY) for row in csv.DictReader(args.csv.open())}
     for seed in range(args.first, args.first + args.seeds):
         for arm in args.arms:
-            if (args.data.partition(":")[0], seed, arm) in done:
+            key = {**task(args), "seed": seed, "arm": arm}
+            if tuple(str(key[name]) for name in KEY) in done:
                 continue
             row = measure(args, arm, seed, float(largest))
             new = not args.csv.exists()

@@ -47,8 +47,9 @@ class Problem:
             that a training of the candidate would build, by arithmetic; nothing where the space
             cannot count. Other than `free` it may have to read the data first, so it is asked in a
             run only, not while one is planned. None where nobody counts.
-        usual: Settings of the recipe by which candidates without one of their own are trained;
-            empty where there is none, or it is not ours.
+        usual: `usual()` gives all settings of the recipe by which candidates without one of their
+            own are trained; nothing where there is none, or it is not ours. As `counted`, it may
+            have to read the data first.
     """
 
     space: Space
@@ -58,7 +59,7 @@ class Problem:
     announce: Callable[[str, Mapping[str, Any]], None] = _silent
     free: Callable[[Candidate], Mapping[str, float]] = _nothing
     counted: Callable[[Candidate], Mapping[str, float]] | None = None
-    usual: Mapping[str, Any] = field(default_factory=dict)
+    usual: Callable[[], Mapping[str, Any]] = dict
 
     def candidate(self, architecture: Architecture) -> Candidate:
         """What is evaluated for a member of the space, at the run's scale."""

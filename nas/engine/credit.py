@@ -239,6 +239,9 @@ def credit(history: Sequence[Entry], account: Account) -> Mapping[str, Any]:
         elif arms[name] and epochs[name] < MUCH_LESS * epochs[FOUND]:
             share = 100 * epochs[name] / epochs[FOUND]
             said.append(f"The search of {WORDS[name]} ended after {share:.0f}% of the epochs.")
+        elif arms[name] and MUCH_LESS * epochs[name] > epochs[FOUND]:
+            share = 100 * epochs[name] / epochs[FOUND]
+            said.append(f"The search of {WORDS[name]} had {share:.0f}% of the epochs.")
     return {
         CREDIT: {
             "metric": account.tested,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.util import find_spec
 from typing import Any, Final
+
+import numpy as np
 
 from nas.core.architecture import Candidate
 from nas.core.config import RunConfig, build_settings, merge
@@ -19,11 +21,23 @@ from nas.core.registry import close_matches, imported
 from nas.core.space import Costed
 from nas.engine.executors.base import EvaluatorTarget
 from nas.engine.tables import resolve as find_member
-from nas.evaluators import EVALUATORS, Inputs, account_of, inputs_of, looking_up, registered
+from nas.evaluators import (
+    EVALUATORS,
+    Inputs,
+    account_of,
+    inputs_of,
+    looking_up,
+    registered,
+    usual_recipe,
+)
 from nas.measure import MEASURES, Figure, complete
 from nas.strategies import STRATEGIES
 from nas.training.recipe import TrainingRecipe
 from search_spaces import get_space
+from search_spaces.recipes.joint import RecipeSpace
+
+DRAWN: Final = 64
+"""Random recipes of a joint space that are checked before a run."""
 
 LEVELS: Final = frozenset({"levels", "min_epochs", "max_epochs"})
 """Settings by which a strategy is told its budgets."""
@@ -42,10 +56,7 @@ def problem_of(config: RunConfig, function: EvaluatorTarget | None = None) -> Pr
         return problem
     table = looking_up(config.evaluator)
     if table is None:
-        usual: Mapping[str, Any] = {}
-        if _own_recipe(config.evaluator) is None:
-            usual = TrainingRecipe.from_settings(config.recipe).model_dump(mode="json")
-        return replace(problem, counted=Counting(config), usual=usual)
+        return replace(problem, counted=Counting(config), usual=partial(usual_recipe, config))
     view = table.view(config)
     return replace(problem, space=view.pool or space, free=view.free)
 
@@ -197,6 +208,32 @@ def check_recipe(config: RunConfig) -> None:
         return
     TrainingRecipe.from_settings(config.recipe)
     TrainingRecipe.from_settings(merge(config.recipe, config.final.recipe))
+
+
+def check_drawn(config: RunConfig) -> None:
+    """Refuse a space of recipes of which some are none beside the run's own settings.
+
+    Raises:
+        ConfigError: One that was drawn is refused.
+    """
+    space, own = get_space(config.space), _own_recipe(config.evaluator)
+    if not isinstance(space, RecipeSpace):
+        return
+    rng = np.random.default_rng(0)
+    base = None if own is not None else TrainingRecipe.from_settings(config.recipe)
+    for _ in range(DRAWN):
+        recipe = space.candidate(space.sample(rng)).recipe
+        assert recipe is not None
+        try:
+            if own is None:
+                TrainingRecipe.from_settings(recipe, base)
+            else:
+                own(config.model_copy(update={"recipe": {**config.recipe, **recipe.to_dict()}}))
+        except NasError as error:
+            raise ConfigError(
+                f"recipes of {config.space!r} do not go with the run: {error.message}",
+                error.hint or "search architectures alone",
+            ) from None
 
 
 def check_data(config: RunConfig) -> dict[str, Any]:

@@ -38,6 +38,7 @@ from nas.engine.budget import Budget
 from nas.engine.executors.base import EvaluatorTarget
 from nas.engine.fitting import (
     check_data,
+    check_drawn,
     check_evaluator,
     check_measures,
     check_recipe,
@@ -140,6 +141,7 @@ def check(config: RunConfig, function: EvaluatorTarget | None = None) -> RunConf
     for scale in config.final.scales:
         _check_network(scale, networks, "final.scales")
     check_recipe(config)
+    check_drawn(config)
     settings = _strategy_settings(config, space)
     evaluating = check_evaluator(config, settings, function)
     options = build_settings(DataSettings, config.data_settings, "data setting")

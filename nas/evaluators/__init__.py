@@ -22,6 +22,7 @@ __all__ = [
     "looking_up",
     "registered",
     "shares_of",
+    "usual_recipe",
     "weights_of_share",
 ]
 
@@ -52,6 +53,8 @@ may have
   without it, it removes none;
 - the static method `account(argument) -> Account`, what it declares where its name is followed by
   a colon and an argument; without it, this is the same for every argument;
+- the static method `usual(config)`, all settings of the recipe by which a candidate without one of
+  its own is trained, if that is a `TrainingRecipe`; without it nobody knows;
 - the static method `inputs(config) -> Inputs`, what networks are made for; without it none of the
   forms that compute can be exported."""
 
@@ -101,6 +104,16 @@ def inputs_of(config: RunConfig) -> Inputs | None:
     """What the networks of a run are made for, if its evaluator says so."""
     given = getattr(registered(config.evaluator), "inputs", None)
     return None if given is None else given(config)
+
+
+def usual_recipe(config: RunConfig) -> dict[str, Any]:
+    """Settings of the recipe of candidates without one of their own; empty if nobody knows.
+
+    Raises:
+        DataError: What it depends on cannot be read.
+    """
+    given = getattr(registered(config.evaluator), "usual", None)
+    return {} if given is None else dict(given(config))
 
 
 def shares_of(

@@ -78,6 +78,11 @@ def _fitted(*arguments: Any, **options: Any) -> TrainingResult:
         raise CandidateError(error.message, error.hint) from None
 
 
+def _recipe_of(config: RunConfig, data: DataSet) -> TrainingRecipe:
+    """The run's recipe: what its configuration says, over what suits the data."""
+    return TrainingRecipe.from_settings(config.recipe, default_recipe(data))
+
+
 class TrainEvaluator:
     """Trains candidates, each by its own recipe or the run's.
 
@@ -97,13 +102,19 @@ class TrainEvaluator:
         config = build_settings(RunConfig, spec)
         self._network = config.network
         self._data = load_data(config.data, config.seed, **config.data_settings)
-        self._recipe = TrainingRecipe.from_settings(config.recipe, default_recipe(self._data))
+        self._recipe = _recipe_of(config, self._data)
         named = [objective.metric for objective in parse_objectives(config.objectives)]
         self._measures = {
             name: bound(name, config.measures.get(name, {}))
             for name in named
             if name in MEASURES and name not in ALWAYS
         }
+
+    @staticmethod
+    def usual(config: RunConfig) -> dict[str, Any]:
+        """All settings of the recipe of candidates without one of their own; reads the data."""
+        data = load_data(config.data, config.seed, **config.data_settings)
+        return _recipe_of(config, data).model_dump(mode="json")
 
     @staticmethod
     def inputs(config: RunConfig) -> Inputs:

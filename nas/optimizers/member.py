@@ -66,6 +66,11 @@ class Traits:
     averages: bool = False
     warning: str = ""
 
+    @property
+    def batch_power(self) -> float:
+        """The power of the batch size that good learning rates grow with."""
+        return {"sgd": 1.0, "adamw": 0.5, "free": 0.0}[self.family]
+
 
 @dataclass(frozen=True)
 class Member:

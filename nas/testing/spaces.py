@@ -63,6 +63,7 @@ def checks(name: str, space: Space, samples: int) -> Iterator[tuple[str, str]]:
         ("samples, mutation, crossover", _variation),
         ("JSON and encoding round trips", _round_trips),
         ("candidates", _candidates),
+        ("representatives of equal members", _representatives),
         ("notation round trip", _notation),
         ("published members", _members),
         ("graph", _graph),
@@ -121,6 +122,19 @@ def _candidates(space: Space, samples: int) -> str:
         architecture = space.sample(rng)
         if space.member(space.candidate(architecture)) != architecture:
             return f"{architecture.id} is another member once it was a candidate"
+    return ""
+
+
+def _representatives(space: Space, samples: int) -> str:
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    for _ in range(samples):
+        architecture = space.sample(rng)
+        found = space.canonical(architecture)
+        space.from_dict(found.to_dict())
+        if space.canonical(found) != found:
+            return f"{found.id} stands for {architecture.id}, but not for itself"
     return ""
 
 

@@ -197,9 +197,7 @@ class TrainingRecipe(Settings):
     def all_optimizer_settings(self) -> dict[str, Any]:
         """What `nas.optimizers.build` takes."""
         share = 1.0 if self.reference_batch is None else self.batch_size / self.reference_batch
-        power = {"sgd": 1.0, "adamw": 0.5, "free": 0.0}[
-            OPTIMIZERS.get(self.optimizer).traits.family
-        ]
+        power = OPTIMIZERS.get(self.optimizer).traits.batch_power
         return {
             **self.optimizer_settings,
             "learning_rate": self.learning_rate * share**power,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nas.core.architecture import Architecture, Candidate, Recipe
+from nas.core.choices import Value
 from nas.core.errors import SpaceError, UnsupportedError
 from nas.core.space import Costed, Space
 from nas.core.tree import ChoiceTree
@@ -102,25 +103,14 @@ class RecipeSpace(Space):
         choices = self._mine(architecture)
         return self.held or self.base.architecture(self._own(choices))
 
-    def trained_by(
-        self,
-        architecture: Architecture,
-        settings: Mapping[str, Any],
-        kept: Sequence[bool] | None = None,
-    ) -> Architecture:
-        """The member of the same network whose recipe is nearest to these settings.
+    def trained_by(self, architecture: Architecture, values: Mapping[str, Value]) -> Architecture:
+        """The member of the same network with other choices of a recipe.
 
         Args:
             architecture: The member.
-            settings: Of any recipe.
-            kept: Which choices at the recipe's root stay the member's own, with what is under
-                them; none by default.
+            values: Of the recipe's active choices, such as `Knobs.nearest` gives.
         """
-        choices = self._mine(architecture)
-        near = self.knobs.nearest(settings)
-        if kept is not None:
-            near = self.knobs.mixed(near, choices, kept)
-        return self.architecture({**self._own(choices), **near})
+        return self.architecture({**self._own(self._mine(architecture)), **values})
 
     def recipes_of(self, network: Architecture) -> RecipeSpace:
         """The space of the same recipes for one architecture of the space of networks."""
@@ -132,7 +122,9 @@ class RecipeSpace(Space):
         if self.held:
             return architecture
         network = self.base.canonical(self.architecture_of(architecture))
-        return self.architecture({**architecture.choices, **network.choices})
+        # The representative need not have all choices of the network's own active.
+        recipe = {n: v for n, v in architecture.choices.items() if n.startswith(PREFIX)}
+        return self.architecture({**recipe, **network.choices})
 
     def graph(self, architecture: Architecture) -> nx.DiGraph:
         """That of the network."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from dataclasses import field as default
 from typing import Any, Final
 
+import numpy as np
+
 from nas.core.choices import Categorical, Choice, Integer, Real, Value
 from nas.core.errors import SpaceError
+from nas.optimizers import OPTIMIZERS
 
 __all__ = ["PREFIX", "Knobs", "Place"]
 
@@ -89,30 +92,56 @@ class Knobs:
 
         Numbers outside of a range become its nearest end, and words that are no option the first
         one; what the settings do not say is taken for 0, or for the middle of a logarithmic range.
-        Rate and decay of an optimizer that is no option say nothing of another one's.
+        Rate and decay of an optimizer that is no option say nothing of another one's. Where recipes
+        of this space have a rate for one size of batches, the one that is read is turned into that.
         """
         found: dict[str, Value] = {}
         self._near(self.choices, settings, found)
         return found
 
-    def mixed(
-        self, values: Mapping[str, Value], others: Mapping[str, Value], taken: Sequence[bool]
+    def allows(self, settings: Mapping[str, Any]) -> bool:
+        """Whether a recipe of this space can have the optimizer that the settings name."""
+        options = [
+            option
+            for choice in self.choices
+            if choice.name == f"{PREFIX}optimizer" and isinstance(choice, Categorical)
+            for option in choice.options
+        ]
+        return settings.get("optimizer") in options
+
+    def near(
+        self, values: Mapping[str, Value], share: float, rng: np.random.Generator
     ) -> dict[str, Value]:
-        """Of each choice at the root, with what is under it: the other's value where it is taken.
+        """Other values of active choices, of which a share is drawn anew.
+
+        What is under a value that was not there before is drawn anew, too.
+
+        Args:
+            values: Of active choices.
+            share: Of the choices, from 0 to 1.
+            rng: Draws.
+        """
+        found: dict[str, Value] = {}
+        pending = list(self.choices)
+        while pending:
+            choice = pending.pop(0)
+            kept = rng.random() >= share and choice.name in values
+            found[choice.name] = values[choice.name] if kept else choice.draw(rng)
+            pending.extend(choice.children(found[choice.name]))
+        return found
+
+    def apart(self, values: Mapping[str, Value], others: Mapping[str, Value]) -> float:
+        """How far two recipes are from each other, in choices at the root.
+
+        Each of them counts from 0 to 1: words that differ as 1, numbers as the share of their range
+        between them (of its logarithm, where values are drawn so), and where nothing differs, what
+        is under it, by what differs most.
 
         Args:
             values: Of active choices.
             others: Likewise.
-            taken: One for each choice at the root.
         """
-        found: dict[str, Value] = {}
-        for choice, other in zip(self.choices, taken, strict=True):
-            source, pending = others if other else values, [choice]
-            while pending:
-                one = pending.pop()
-                found[one.name] = source[one.name]
-                pending.extend(one.children(source[one.name]))
-        return found
+        return sum(_apart(choice, values, others) for choice in self.choices)
 
     def _near(
         self, choices: tuple[Choice, ...], settings: Mapping[str, Any], found: dict[str, Value]
@@ -124,10 +153,21 @@ class Knobs:
                 wanted = wanted.get(place.key) if isinstance(wanted, Mapping) else None
             if place.field in OWN and optimizer not in (None, settings.get("optimizer")):
                 wanted = None
+            if place.field == "learning_rate" and isinstance(wanted, int | float):
+                wanted = wanted * self._rated(settings)
             if place.units and isinstance(wanted, int | float):
                 wanted = wanted / place.unit(optimizer)
             found[choice.name] = _nearest(choice, wanted)
             self._near(choice.children(found[choice.name]), settings, found)
+
+    def _rated(self, settings: Mapping[str, Any]) -> float:
+        """What a rate is multiplied with to be one for this space's size of batches."""
+        own = self.fixed.get("reference_batch")
+        told = settings.get("reference_batch") or settings.get("batch_size")
+        optimizer = str(settings.get("optimizer"))
+        if not own or not told or optimizer not in OPTIMIZERS:
+            return 1.0
+        return float((own / told) ** OPTIMIZERS.get(optimizer).traits.batch_power)
 
     def _read(
         self, choices: tuple[Choice, ...], settings: Mapping[str, Any]
@@ -143,6 +183,14 @@ class Knobs:
                 found = round(found / place.unit(settings.get("optimizer")))
             yield choice.name, found
             yield from self._read(choice.children(choice.check(found)), settings)
+
+
+def _apart(choice: Choice, values: Mapping[str, Value], others: Mapping[str, Value]) -> float:
+    first, second = values[choice.name], others[choice.name]
+    places = zip(choice.encode(first, False), choice.encode(second, False), strict=True)
+    own = max(abs(a - b) for a, b in places)
+    below = choice.children(first) if first == second else ()
+    return max([own, *(_apart(child, values, others) for child in below)])
 
 
 def _nearest(choice: Choice, wanted: Any) -> Value:

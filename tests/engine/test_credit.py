@@ -217,6 +217,19 @@ def test_an_arm_without_figures_is_said_to_have_none(evolved: Run) -> None:
     assert credit_section(credit_of(begun, Account())[CREDIT]) is not None
 
 
+@pytest.mark.parametrize(("times", "said"), [(0.5, "ended after"), (1.3, "had 130% of")])
+def test_other_costs_than_the_joint_searchs_are_said(evolved: Run, times: float, said: str) -> None:
+    history = [
+        replace(entry, spent=replace(entry.spent, epochs=times * entry.spent.epochs))
+        if entry.phase == RECIPES
+        else entry
+        for entry in evolved.history
+    ]
+    told: Any = credit_of(history, Account())[CREDIT]
+    assert said in told["sentences"][-1]
+    assert "recipes alone" in told["sentences"][-1]
+
+
 def tagged(entry: Any, arm: str) -> bool:
     return bool(entry.tags.get("arm") == arm)
 

@@ -241,6 +241,7 @@ def test_train_shows_sheets_on_the_way(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_bars_of_the_field_on_digits() -> None:
     """400 steps at 12 channels: regularised relativistic and hinge losses, three seeds each.
 

@@ -13,7 +13,7 @@ from nas.core.space import Costed
 from nas.optimizers import OPTIMIZERS, STEPS
 from nas.testing.spaces import check_space
 from nas.training.recipe import TrainingRecipe
-from search_spaces import get_space
+from search_spaces import get_space, list_spaces
 from search_spaces.recipes.grids import DRAWN, RADII
 from search_spaces.recipes.joint import RecipeSpace
 
@@ -141,7 +141,9 @@ def test_the_nearest_recipe_of_any_settings() -> None:
     space = space_of("nasbench201+recipe")
     member = space.sample(np.random.default_rng(0))
     usual = TrainingRecipe.from_settings({"batch_size": 96, "learning_rate": 1e3}).model_dump()
-    found = space.trained_by(member, {**usual, "schedule": "no-such", "mixup": 0.2})
+    found = space.trained_by(
+        member, space.knobs.nearest({**usual, "schedule": "no-such", "mixup": 0.2})
+    )
     assert space.architecture_of(found) == space.architecture_of(member)
     settings = space.candidate(found).recipe.settings  # type: ignore[union-attr]
     assert settings["optimizer"] == "sgd"
@@ -161,9 +163,71 @@ def test_a_recipe_is_nearest_to_itself(name: str) -> None:
         first, second = space.sample(rng), space.sample(rng)
         recipe = space.candidate(first).recipe
         assert recipe is not None
-        again = space.candidate(space.trained_by(second, recipe.to_dict()))
+        again = space.candidate(space.trained_by(second, space.knobs.nearest(recipe.to_dict())))
         assert again.recipe == recipe
         assert again.architecture == space.candidate(second).architecture
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("batch", [16, 64, 256])
+@pytest.mark.parametrize("reference", [None, 256])
+def test_the_nearest_recipe_has_the_rate_that_goes_with_its_batches(
+    optimizer: str, batch: int, reference: int | None
+) -> None:
+    space = space_of("nasbench201+recipe")
+    low, high = OPTIMIZERS.get(optimizer).traits.rates
+    own = {"optimizer": optimizer, "learning_rate": (low * high) ** 0.5}
+    own |= {"batch_size": batch, "reference_batch": reference}
+    usual = TrainingRecipe.from_settings(own)
+    member = space.trained_by(
+        space.sample(np.random.default_rng(0)), space.knobs.nearest(usual.model_dump())
+    )
+    recipe = space.candidate(member).recipe
+    assert recipe is not None
+    found = TrainingRecipe.from_settings(recipe)
+    assert found.batch_size == {16: 32, 64: 64, 256: 128}[batch]
+    step, expected = (r.all_optimizer_settings()["learning_rate"] for r in (found, usual))
+    power = 1.0 if optimizer == "sgd" else 0.5
+    expected *= (found.batch_size / batch) ** power
+    top = high * (found.batch_size / 64) ** power
+    assert step == pytest.approx(min(expected, top))
+
+
+@pytest.mark.parametrize("recipes", ["recipe", "recipe-fbnetv3"])
+@pytest.mark.parametrize(
+    "name", [n for n in list_spaces() if "recipe" not in n and not n.startswith("gan")]
+)
+def test_every_network_has_a_representative_beside_recipes(name: str, recipes: str) -> None:
+    space, rng = space_of(f"{name}+{recipes}"), np.random.default_rng(0)
+    for _ in range(30):
+        member = space.sample(rng)
+        found = space.canonical(member)
+        network = space.base.canonical(space.architecture_of(member))
+        assert space.architecture_of(found) == network
+        assert space.candidate(found).recipe == space.candidate(member).recipe
+        assert space.canonical(found) == found
+
+
+def test_how_far_recipes_are_apart() -> None:
+    space = space_of("nasbench201+recipe")
+    usual = TrainingRecipe.from_settings({"learning_rate": 0.1}).model_dump()
+    near = space.knobs.nearest(usual)
+    low, high = OPTIMIZERS.get("sgd").traits.rates
+
+    def apart(**changed: float | str) -> float:
+        return space.knobs.apart({**near, **{f"recipe/{k}": v for k, v in changed.items()}}, near)
+
+    assert apart() == 0
+    assert apart(batch_size=128) == apart(optimizer="adamw") == 1  # rates of another say nothing
+    assert apart(batch_size=128, normalization="ghost", dropout=0.4) == pytest.approx(3)
+    assert apart(mixup=0.1) == pytest.approx(0.25)
+    third = np.log(0.1 / 0.05) / np.log(high / low)  # by logarithms, of one optimizer
+    assert apart(**{"sgd/learning_rate": 0.05}) == pytest.approx(third)
+    # What is under a choice counts as that which differs most.
+    assert apart(**{"sgd/learning_rate": 0.05, "sgd/step": "sam", "sgd/sam/rho": 0.1}) == 1
+    assert apart(schedule="uba", **{"uba/phi": 2.0}) == 1
+    other = space.sample(np.random.default_rng(0)).choices
+    assert space.knobs.apart(other, near) == space.knobs.apart(near, other) > 1
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "adam", "prodigy"])
@@ -172,7 +236,7 @@ def test_rates_of_one_optimizer_say_nothing_of_another(name: str, optimizer: str
     space = space_of(name)
     member = space.sample(np.random.default_rng(0))
     settings = {"optimizer": optimizer, "learning_rate": 0.017, "weight_decay": 0.01}
-    recipe = space.candidate(space.trained_by(member, settings)).recipe
+    recipe = space.candidate(space.trained_by(member, space.knobs.nearest(settings))).recipe
     assert recipe is not None
     told = recipe.settings
     if told["optimizer"] == optimizer:

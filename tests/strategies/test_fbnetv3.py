@@ -14,7 +14,9 @@ from nas.core.architecture import Candidate
 from nas.core.errors import ConfigError, PluginError
 from nas.core.objective import parse_objectives
 from nas.core.problem import Problem
+from nas.core.work import Evaluate
 from nas.engine.executors.base import Setup
+from nas.strategies.fbnetv3.familiar import DOUBT, Familiar
 from nas.strategies.fbnetv3.search import Search
 from nas.strategies.fbnetv3.strategy import FbnetV3
 from nas.testing.replay import Trial, check_replay
@@ -24,6 +26,7 @@ from predictors import get_predictor
 from search_spaces import get_space
 from search_spaces.recipes.joint import RecipeSpace
 
+from .driving import drive
 from .fbnetv3_task import (
     FAST,
     GP,
@@ -191,7 +194,7 @@ def test_a_joint_search_begins_at_the_usual_recipe_too(familiar: bool, usual: in
     space = get_space("nasbench201+recipe")
     assert isinstance(space, RecipeSpace)
     settings = TrainingRecipe.from_settings({"learning_rate": 0.07}).model_dump(mode="json")
-    problem = Problem(space, parse_objectives(["error:min"]), usual=settings)
+    problem = Problem(space, parse_objectives(["error:min"]), usual=lambda: settings)
     own = {
         "first": 8,
         "rounds": 1,
@@ -219,7 +222,7 @@ def test_every_second_recipe_of_a_joint_pool_is_near_the_usual_one(familiar: boo
     space = get_space("nasbench201+recipe")
     assert isinstance(space, RecipeSpace)
     usual = TrainingRecipe.from_settings({"learning_rate": 0.07}).model_dump(mode="json")
-    problem = Problem(space, parse_objectives(["error:min"]), usual=usual)
+    problem = Problem(space, parse_objectives(["error:min"]), usual=lambda: usual)
     settings = FbnetV3({"pool": 400, "familiar": familiar, "predictor": "forest"}).settings.complete
     search = Search(problem, settings, 0, ())
     near = space.knobs.nearest(usual)
@@ -238,3 +241,91 @@ def test_every_second_recipe_of_a_joint_pool_is_near_the_usual_one(familiar: boo
     assert np.mean(shares[1::2]) == pytest.approx(0.75 + 0.25 * chance, abs=0.02)
     optimizers = {m.choices["recipe/optimizer"] for m in search.pool[1::2]}
     assert optimizers == {m.choices["recipe/optimizer"] for m in search.pool}
+    # Rates of the usual optimizer are drawn anew as often as everything else.
+    rates = [m.choices.get("recipe/sgd/learning_rate", 0.07) for m in search.pool[1::2]]
+    kept = [m.choices["recipe/optimizer"] == "sgd" for m in search.pool[1::2]]
+    assert np.sum(np.array(rates) != 0.07) / np.sum(kept) == pytest.approx(0.25, abs=0.08)
+
+
+def test_near_recipes_are_found_where_few_are_possible() -> None:
+    space = get_space("nasbench201:resnet+recipe-fbnetv3")
+    assert isinstance(space, RecipeSpace)
+    usual = {"optimizer": "sgd", "learning_rate": 0.1}
+    problem = Problem(space, parse_objectives(["error:min"]), usual=lambda: usual)
+    settings = FbnetV3({"pool": 500, "predictor": "forest"}).settings.complete
+    pool = Search(problem, settings, 0, ()).pool
+    assert len({space.identity(member) for member in pool}) == len(pool) >= 490
+
+
+@pytest.mark.parametrize(
+    ("usual", "said"), [({}, "nothing is usual"), ({"optimizer": "prodigy"}, "'prodigy'")]
+)
+def test_nothing_is_begun_from_a_recipe_of_another_optimizer(
+    usual: dict[str, Any], said: str
+) -> None:
+    told: list[tuple[str, Mapping[str, Any]]] = []
+    space = get_space("nasbench201+recipe")
+    problem = Problem(
+        space,
+        parse_objectives(["error:min"]),
+        announce=lambda topic, payload: told.append((topic, payload)),
+        usual=lambda: usual,
+    )
+    own = {"first": 8, "rounds": 1, "verify": 0, "pool": 40, "predictor": "forest"}
+    ledger = drive(FbnetV3(own), problem, lambda work: {"error": 0.5})
+    found = Search(problem, FbnetV3(own).settings.complete, 0, ())
+    assert found.pool == found.terrain.pool
+    assert len(ledger.outcomes) == 8
+    assert [topic for topic, _ in told].count("familiar") == 1
+    assert said in dict(told)["familiar"]["problem"]
+
+
+def test_a_space_without_recipes_knows_no_familiar_ones() -> None:
+    with pytest.raises(ConfigError, match="familiar=true"):
+        FbnetV3({"familiar": True}).check(toy_problem("error"))
+
+
+def test_unusual_recipes_are_doubted_the_less_the_more_was_trained() -> None:
+    space = get_space("nasbench201+recipe")
+    assert isinstance(space, RecipeSpace)
+    usual = TrainingRecipe.from_settings({"learning_rate": 0.07}).model_dump(mode="json")
+    problem = Problem(space, parse_objectives(["error:min"]), usual=lambda: usual)
+    rng = np.random.default_rng(0)
+    members = [space.sample(rng) for _ in range(20)]
+    members.append(space.trained_by(members[0], space.knobs.nearest(usual)))
+    few = Familiar(problem, wanted=True).doubts(members, np.array([0.1, 0.2, 0.6]))
+    assert few[-1] == 0
+    assert (few[:-1] > 0).all()
+    away = [space.knobs.apart(m.choices, space.knobs.nearest(usual)) for m in members]
+    assert few == pytest.approx(np.array(away) * DOUBT / 3 * 0.1)
+    many = Familiar(problem, wanted=True).doubts(members, np.array([0.1, 0.2, 0.6] * 10))
+    assert many == pytest.approx(few / 10)
+    for alike in (
+        Familiar(problem, wanted=False),
+        Familiar(replace(problem, usual=dict), wanted=True),
+        Familiar(toy_problem("error"), wanted=True),
+    ):
+        assert not alike.doubts(members, np.array([0.1, 0.2, 0.6])).any()
+    assert not Familiar(problem, wanted=True).doubts(members, np.array([])).any()
+
+
+def test_doubts_decide_whom_to_train_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All recipes being expected alike, batches are by recipes nearer to the usual one."""
+    space = get_space("nasbench201:resnet+recipe")
+    assert isinstance(space, RecipeSpace)
+    usual = TrainingRecipe.from_settings({"learning_rate": 0.07}).model_dump(mode="json")
+    problem = Problem(space, parse_objectives(["error:min"]), usual=lambda: usual)
+    near = space.knobs.nearest(usual)
+    found = {}
+
+    def by_name(work: Evaluate) -> dict[str, float]:
+        return {"error": 0.1 + 0.01 * (sum(work.candidate.id.encode()) % 7)}
+
+    own = {"first": 6, "batch": 6, "rounds": 2, "verify": 0, "pool": 200, "predictor": "forest"}
+    for doubt in (DOUBT, 0.0):
+        monkeypatch.setattr("nas.strategies.fbnetv3.familiar.DOUBT", doubt)
+        ledger = drive(FbnetV3(own), problem, by_name)
+        members = [space.member(o.candidate) for o in ledger.outcomes if o.work.tags["round"] == 2]
+        assert len(members) == 6
+        found[doubt] = np.mean([space.knobs.apart(m.choices, near) for m in members])
+    assert found[DOUBT] < 0.7 * found[0.0]

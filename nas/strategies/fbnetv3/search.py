@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -15,10 +15,10 @@ from nas.core.architecture import Architecture, Candidate
 from nas.core.problem import Problem
 from nas.core.seeds import derive
 from nas.strategies.base import Finding
+from nas.strategies.fbnetv3.familiar import Familiar
 from nas.strategies.fbnetv3.readings import Plan, Readings, Rules
 from nas.strategies.fbnetv3.surrogate import Knowledge, Surrogate
 from nas.strategies.fbnetv3.terrain import Target, Terrain
-from search_spaces.recipes.joint import RecipeSpace
 
 if TYPE_CHECKING:
     from nas.strategies.fbnetv3.strategy import FbnetV3Settings
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["Search"]
 
 Floats: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
-
-DRAWN_ANEW: Final = 4
-"""One in so many choices of a recipe near the usual one differs from it, on average."""
 
 
 class Search:
@@ -61,6 +58,7 @@ class Search:
         self.terrain = Terrain(
             problem, self.knowledge, s.within, targets, s.pool or 1, derive(seed, "terrain")
         )
+        self.familiar = Familiar(problem, bool(s.familiar))
         self.readings = Readings(problem, self.surrogate.learned)
         self.plan = Plan(s.epochs, s.epochs)
         self._trained: dict[str, Candidate] = {}  # by what they compute
@@ -72,28 +70,9 @@ class Search:
 
     @cached_property
     def pool(self) -> list[Architecture]:
-        """The terrain's; in a joint space every second recipe of it is drawn near the usual one.
-
-        Most of a wide space of recipes is worse than what is usual, so few trainings are better
-        spent around that (a prior on good defaults); the other half keeps everything possible.
-        Near is: one in `DRAWN_ANEW` of its choices, with what is under them, is drawn anew.
-        """
-        space, found = self._problem.space, self.terrain.pool
-        if not isinstance(space, RecipeSpace) or not self._begun:
-            return found
+        """The terrain's; in a joint space every second recipe of it is drawn near the usual one."""
         rng = np.random.default_rng(derive(self._seed, "familiar"))
-        pool: dict[str, Architecture] = {}
-        for number, member in enumerate(found):
-            kept = rng.random(len(space.knobs.choices)) < 1 / DRAWN_ANEW
-            near = space.trained_by(member, self._begun, kept.tolist()) if number % 2 else member
-            if self.terrain.distance(near) <= 0:  # a recipe may change what a network costs
-                pool.setdefault(space.identity(near), near)
-        return list(pool.values())
-
-    @property
-    def _begun(self) -> Mapping[str, Any]:
-        """The usual recipe, or nothing where none is to be begun from."""
-        return self._problem.usual if self._settings.familiar else {}
+        return self.familiar.pool(self.terrain.pool, self.terrain.distance, rng)
 
     def drawn(self, count: int) -> list[Candidate]:
         """The next members of the pool that were not trained."""
@@ -117,24 +96,9 @@ class Search:
         return self._trained.get(self._problem.space.identity(member), candidate)
 
     def start(self) -> list[dict[str, Any]]:
-        """Choices of the first batch.
-
-        In a joint space every second one is trained by the recipe that is usual otherwise, or the
-        nearest to it: most of a space of recipes is worse, so this is what to begin from (a prior
-        on good defaults). `mode=paper` knows none.
-        """
-        space = self._problem.space
-        found: dict[str, Architecture] = {}
-        for member in self.terrain.pool:
-            if len(found) == self._settings.first:
-                break
-            known = [member]
-            if isinstance(space, RecipeSpace) and self._begun and len(found) % 2:
-                known.insert(0, space.trained_by(member, self._begun))
-            # Of one network the usual recipe is trained once.
-            new = [other for other in known if space.identity(other) not in found]
-            found |= {space.identity(other): other for other in new[:1]}
-        return [dict(member.choices) for member in found.values()]
+        """Choices of the first batch."""
+        first = self.familiar.first(self.terrain.pool, self._settings.first)
+        return [dict(member.choices) for member in first]
 
     def take(self, chosen: Sequence[Mapping[str, Any]]) -> list[Candidate]:
         """Candidates of members that nobody trained yet; they are claimed."""
@@ -176,7 +140,7 @@ class Search:
         crowd = self._crowd(rng)
         if not crowd:
             return []
-        means, stds = self._expected(crowd)
+        means, stds = self._wished(crowd)
         held, _ = self._expected([self._problem.member(c) for c in self.readings.candidates])
         columns = self.surrogate.learned[:1] if s.mode == "paper" else slice(None)
         rows = choose_batch(
@@ -226,8 +190,17 @@ class Search:
         return [member for name, member in found.items() if name not in self._trained]
 
     def _hoped(self, members: Sequence[Architecture]) -> Floats:
-        means, stds = self._expected(members)
+        means, stds = self._wished(members)
         return means - stds
+
+    def _wished(self, members: Sequence[Architecture]) -> tuple[Floats, Floats]:
+        """As expected, but that recipes far from the usual one are taken to cost more."""
+        means, stds = self._expected(members)
+        goal = self.surrogate.learned[0]
+        read = self.readings.at(self.plan.stop).values()
+        costs = np.array([found[goal] for found in read])
+        means[:, goal] += self.familiar.doubts(members, costs)
+        return means, stds
 
     # -- stage 2 -----------------------------------------------------------------------------
 

@@ -50,6 +50,7 @@ from nas.strategies.fbnetv3.search import Search
 from nas.strategies.fbnetv3.terrain import Target
 from nas.strategies.fidelity import promoted
 from predictors import get_predictor
+from search_spaces.recipes.joint import RecipeSpace
 
 ROUNDS: Final = 10_000
 """More of them than any budget pays for."""
@@ -110,8 +111,8 @@ class FbnetV3Settings(Settings):
         predictor_settings: Its settings.
         verify: How many found for each target are trained in full; by default 2, published 1.
         familiar: Whether, where recipes are searched, every second training of the first batch is
-            by the recipe that is usual otherwise, and every second recipe of the pool is near it;
-            by default so, published not.
+            by the recipe that is usual otherwise, every second recipe of the pool is near it, and
+            what differs from it is doubted at first; by default so, published not.
         search: The genetic search.
     """
 
@@ -205,6 +206,11 @@ class FbnetV3(Strategy):
         What is only counted once the data is read is looked at when the search begins.
         """
         s = self._complete
+        if self.settings.familiar and not isinstance(problem.space, RecipeSpace):
+            raise ConfigError(
+                f"familiar=true, but {problem.space.name!r} has no recipes",
+                f"leave it out, or search {problem.space.name}+recipe",
+            )
         if problem.counted is None:
             self._search(problem, 0, self._targets()).terrain.check()
         kind = get_predictor(s.predictor or "")
@@ -220,6 +226,7 @@ class FbnetV3(Strategy):
         """
         search = self._search(problem, _seed(rng), self._targets())
         search.terrain.check()
+        search.familiar.announce()
         with suppress(GeneratorExit):  # the budget is spent; what was trained counts
             yield from self._first_batch(search, problem)
             for turn in range(2, self.settings.rounds + 1):
