@@ -28,7 +28,7 @@ DRAWN_ANEW: Final = 4
 TRIES: Final = 8
 """How often a recipe near the usual one is drawn for a network until it is a new one."""
 
-DOUBT: Final = 4.0
+DOUBT: Final = 12.0
 """What a recipe that differs in one choice is taken to cost more, in the unit of `doubts`, over the
 number of trainings."""
 
