@@ -293,13 +293,13 @@ def test_unusual_recipes_are_doubted_the_less_the_more_was_trained() -> None:
     rng = np.random.default_rng(0)
     members = [space.sample(rng) for _ in range(20)]
     members.append(space.trained_by(members[0], space.knobs.nearest(usual)))
-    few = Familiar(problem, wanted=True).doubts(members, np.array([0.1, 0.2, 0.6]))
+    few = Familiar(problem, wanted=True).doubts(members, np.array([0.2, 0.1, 0.9, 0.3, 0.8]))
     assert few[-1] == 0
     assert (few[:-1] > 0).all()
     away = [space.knobs.apart(m.choices, space.knobs.nearest(usual)) for m in members]
-    assert few == pytest.approx(np.array(away) * DOUBT / 3 * 0.1)
-    many = Familiar(problem, wanted=True).doubts(members, np.array([0.1, 0.2, 0.6] * 10))
-    assert many == pytest.approx(few / 10)
+    assert few == pytest.approx(np.array(away) * DOUBT / 5 * 0.1)
+    many = Familiar(problem, wanted=True).doubts(members, np.array([0.2, 0.1] * 20 + [0.3] * 60))
+    assert many == pytest.approx(few / 20)
     for alike in (
         Familiar(problem, wanted=False),
         Familiar(replace(problem, usual=dict), wanted=True),

@@ -109,7 +109,7 @@ class Familiar:
         As in piBO (Hvarfner et al., ICLR 2022) the logarithm of the prior, here a constant times
         the choices that differ, is divided by the number of trainings. Without it the lower bound
         prefers what is unusual, of which least is known. The unit is what lies between the best and
-        the middle of what was trained.
+        the best quarter of what was trained, which one disaster does not move.
 
         Args:
             members: Whose recipes are looked at.
@@ -120,7 +120,7 @@ class Familiar:
             return found
         knobs = known.space.knobs
         found += [knobs.apart(member.choices, known.values) for member in members]
-        return found * (DOUBT / len(costs)) * float(np.median(costs) - np.min(costs))
+        return found * (DOUBT / len(costs)) * float(np.quantile(costs, 0.25) - np.min(costs))
 
     @cached_property
     def _known(self) -> _Known | None:
