@@ -293,16 +293,18 @@ def test_unusual_recipes_are_doubted_the_less_the_more_was_trained() -> None:
     rng = np.random.default_rng(0)
     members = [space.sample(rng) for _ in range(20)]
     members.append(space.trained_by(members[0], space.knobs.nearest(usual)))
-    few = Familiar(problem, wanted=True).doubts(members, np.array([0.2, 0.1, 0.9, 0.3, 0.8]))
+    resnet = space.base.members["resnet"]
+    few = Familiar(problem, wanted=True).doubts(members, np.array([0.2, 0.1, 0.9, 0.3, 0.1]))
     assert few[-1] == 0
     assert (few[:-1] > 0).all()
     away = [space.knobs.apart(m.choices, space.knobs.nearest(usual)) for m in members]
     assert few == pytest.approx(np.array(away) * DOUBT / 5 * 0.1)
-    many = Familiar(problem, wanted=True).doubts(members, np.array([0.2, 0.1] * 20 + [0.3] * 60))
+    many = Familiar(problem, wanted=True).doubts(members, np.array([0.2, 0.1] * 20 + [0.2] * 60))
     assert many == pytest.approx(few / 20)
     for alike in (
         Familiar(problem, wanted=False),
         Familiar(replace(problem, usual=dict), wanted=True),
+        Familiar(replace(problem, space=space.recipes_of(resnet)), wanted=True),
         Familiar(toy_problem("error"), wanted=True),
     ):
         assert not alike.doubts(members, np.array([0.1, 0.2, 0.6])).any()
@@ -311,7 +313,7 @@ def test_unusual_recipes_are_doubted_the_less_the_more_was_trained() -> None:
 
 def test_doubts_decide_whom_to_train_next(monkeypatch: pytest.MonkeyPatch) -> None:
     """All recipes being expected alike, batches are by recipes nearer to the usual one."""
-    space = get_space("nasbench201:resnet+recipe")
+    space = get_space("nasbench201+recipe")
     assert isinstance(space, RecipeSpace)
     usual = TrainingRecipe.from_settings({"learning_rate": 0.07}).model_dump(mode="json")
     problem = Problem(space, parse_objectives(["error:min"]), usual=lambda: usual)

@@ -109,18 +109,19 @@ class Familiar:
         As in piBO (Hvarfner et al., ICLR 2022) the logarithm of the prior, here a constant times
         the choices that differ, is divided by the number of trainings. Without it the lower bound
         prefers what is unusual, of which least is known. The unit is what lies between the best and
-        the best quarter of what was trained, which one disaster does not move.
+        the middle of what was trained. Where the network is given, nothing is doubted: trainings
+        are not to be spared for anything else.
 
         Args:
             members: Whose recipes are looked at.
             costs: Of what was trained ``(k,)``.
         """
         found, known = np.zeros(len(members)), self._known
-        if known is None or not len(costs):
+        if known is None or known.space.held is not None or not len(costs):
             return found
         knobs = known.space.knobs
         found += [knobs.apart(member.choices, known.values) for member in members]
-        return found * (DOUBT / len(costs)) * float(np.quantile(costs, 0.25) - np.min(costs))
+        return found * (DOUBT / len(costs)) * float(np.median(costs) - np.min(costs))
 
     @cached_property
     def _known(self) -> _Known | None:
