@@ -6,11 +6,11 @@
     python benchmarks/joint.py --summary joint.csv
 
 Every arm has as many epochs as `trainings` of `epochs` cost with an optimizer that takes one
-gradient a step; a training by SAM costs two. No training ends early. All arms are searched for the
-same objectives:
-`fbnetv3` in the joint space, among architectures by the run's recipe, and among recipes for the
-network of median size; `nsga2` and `random` in the joint space. The best by validation error of
-each is trained anew on three seeds that no search had, and told by the mean test error; a
+gradient a step; a training by SAM costs two. Trainings end early only if an epoch before the last
+orders all of the first batch exactly as the last one does. All arms are searched for the same
+objectives: `fbnetv3` in the joint space, among architectures by the run's recipe, and among recipes
+for the network of median size; `nsga2` and `random` in the joint space. The best by validation
+error of each is trained anew on three seeds that no search had, and told by the mean test error; a
 hypervolume is that of validation errors below `worst` and the share of the space's largest
 multiply-adds, 1 being no error at no cost. Each line of the file is one arm and seed, so the
 parts of a table can be made one after another, or at once; the summary has paired differences
@@ -57,6 +57,7 @@ def search(args: argparse.Namespace, arm: str, seed: int) -> Run:
         "first": pieces,
         "batch": pieces,
         "rounds": 1000,
+        "cheap": 1.0,
         "threshold": 1.0,
         "pool": 500,
         "verify": 0,
@@ -159,6 +160,9 @@ def summary(path: Path) -> None:
             if tuple(row[name] for name in TASK) == about:
                 table[row["arm"]][int(row["seed"])] = row
         table = {arm: cells for arm, cells in table.items() if cells}
+        if "joint" not in table:
+            print(f"\n{about}: no joint arm to compare with")
+            continue
         seeds = sorted(set.intersection(*(set(cells) for cells in table.values())))
         told = ", ".join(f"{n} {v}" for n, v in zip(TASK, about, strict=True))
         print(f"\n{told}; {len(seeds)} seeds that all arms have\n")
@@ -206,7 +210,10 @@ def main() -> None:
     largest = max(space.cost(space.sample(rng), shape, 10, **scale).macs for _ in range(2000))
     done = set()
     if args.csv.exists():
-        done = {tuple(row[name] for name in KEY) for row in csv.DictReader(args.csv.open())}
+        rows = csv.DictReader(args.csv.open())
+        if tuple(rows.fieldnames or ()) != FIELDS:
+            parser.error(f"{args.csv} has other columns: name another file")
+        done = {tuple(row[name] for name in KEY) for row in rows}
     for seed in range(args.first, args.first + args.seeds):
         for arm in args.arms:
             key = {**task(args), "seed": seed, "arm": arm}

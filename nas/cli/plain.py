@@ -60,7 +60,7 @@ class PlainLines:
         kind = data["event"]
         if kind == "phase" and self._phases:
             return f"{self.watch.phase} begins"
-        if kind == "notice":
+        if kind == "notice" and not data.get("replayed"):
             return str(data["text"])
         if kind == "stopping":
             return "stopping; the run is being saved (again to stop at once)"

@@ -40,7 +40,8 @@ class Problem:
         remember: `remember(name, function)` gives `function()`, computed once per run and from
             then on read from the store; for costly or chancy results (JSON-able).
         announce: `announce(event, payload)` records something worth showing, such as a decision;
-            JSON-able; recorded once, however often the strategy is replayed.
+            JSON-able; recorded once, however often the strategy is replayed. A "notice" with a
+            "text" is shown as it is.
         free: `free(candidate)` gives figures that cost nothing: they are known without training,
             such as parameters, or a proxy that a table holds. The same names for every candidate.
         counted: `counted(candidate)` gives the parameters and multiply-accumulates of the network

@@ -142,7 +142,7 @@ def _arm(strategy: Strategy, part: Problem, rng: np.random.Generator, arm: str) 
     try:
         return (yield from _tagged(strategy.run(part, rng), arm))
     except NasError as error:  # what was searched and paid for is whole without this
-        part.announce("credit", {"arm": arm, "problem": str(error)})
+        part.announce("notice", {"text": f"the search of {WORDS[arm]} cannot be: {error}"})
         return []
 
 

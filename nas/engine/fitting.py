@@ -194,46 +194,54 @@ def check_recipe(config: RunConfig) -> None:
         PluginError: An optimizer or schedule is unknown.
     """
     own = _own_recipe(config.evaluator)
-    if own is not None:
-        try:
-            own(config)
-        except NasError:
-            raise
-        except Exception as error:  # whatever a plug-in raises is about that plug-in
-            raise PluginError(
-                f"evaluator {config.evaluator!r} cannot check its recipe:"
-                f" {type(error).__name__}: {error}",
-                "mend the plug-in",
-            ) from error
+    if own is None:
+        TrainingRecipe.from_settings(config.recipe)
+        TrainingRecipe.from_settings(merge(config.recipe, config.final.recipe))
         return
-    TrainingRecipe.from_settings(config.recipe)
-    TrainingRecipe.from_settings(merge(config.recipe, config.final.recipe))
+    try:
+        own(config)
+    except NasError:
+        raise
+    except Exception as error:  # whatever a plug-in raises is about that plug-in
+        raise PluginError(
+            f"evaluator {config.evaluator!r} cannot check its recipe:"
+            f" {type(error).__name__}: {error}",
+            "mend the plug-in",
+        ) from error
 
 
 def check_drawn(config: RunConfig) -> None:
     """Refuse a space of recipes of which some are none beside the run's own settings.
 
+    In full, what was found is trained by its recipe over `final.recipe`, so that is tried, too.
+
     Raises:
         ConfigError: One that was drawn is refused.
+        PluginError: A plug-in cannot check it.
     """
-    space, own = get_space(config.space), _own_recipe(config.evaluator)
+    space = get_space(config.space)
     if not isinstance(space, RecipeSpace):
         return
     rng = np.random.default_rng(0)
-    base = None if own is not None else TrainingRecipe.from_settings(config.recipe)
     for _ in range(DRAWN):
         recipe = space.candidate(space.sample(rng)).recipe
         assert recipe is not None
-        try:
-            if own is None:
-                TrainingRecipe.from_settings(recipe, base)
-            else:
-                own(config.model_copy(update={"recipe": {**config.recipe, **recipe.to_dict()}}))
-        except NasError as error:
-            raise ConfigError(
-                f"recipes of {config.space!r} do not go with the run: {error.message}",
-                error.hint or "search architectures alone",
-            ) from None
+        for above in ({}, config.final.recipe):
+            try:
+                _check_one(config, merge(above, recipe.to_dict()))
+            except ConfigError as error:
+                raise ConfigError(
+                    f"recipes of {config.space!r} do not go with the run: {error.message}",
+                    f"change the run's recipe, or search {space.networks} alone",
+                ) from None
+
+
+def _check_one(config: RunConfig, recipe: Mapping[str, Any]) -> None:
+    """Refuse a candidate's recipe."""
+    if _own_recipe(config.evaluator) is None:
+        TrainingRecipe.from_settings(recipe, TrainingRecipe.from_settings(config.recipe))
+    else:
+        check_recipe(config.model_copy(update={"recipe": {**config.recipe, **recipe}}))
 
 
 def check_data(config: RunConfig) -> dict[str, Any]:

@@ -143,6 +143,8 @@ def announced(topic: str, payload: Mapping[str, Any], step: int) -> Told | None:
         return {"event": "collapse", **payload, "alarm": "; ".join(reasons)}
     if topic == "decision":
         return decision(payload, step)
+    if topic == "notice":
+        return {"event": "notice", **payload}
     if topic == "cells":
         return {"event": "cells", "step": step, **payload}
     return None

@@ -101,13 +101,11 @@ class Knobs:
 
     def allows(self, settings: Mapping[str, Any]) -> bool:
         """Whether a recipe of this space can have the optimizer that the settings name."""
-        options = [
-            option
-            for choice in self.choices
-            if choice.name == f"{PREFIX}optimizer" and isinstance(choice, Categorical)
-            for option in choice.options
-        ]
-        return settings.get("optimizer") in options
+        own = settings.get("optimizer")
+        for choice in self.choices:
+            if choice.name == f"{PREFIX}optimizer" and isinstance(choice, Categorical):
+                return own in choice.options
+        return bool(self.fixed.get("optimizer", own) == own)  # else it is the run's
 
     def near(
         self, values: Mapping[str, Value], share: float, rng: np.random.Generator
@@ -133,9 +131,9 @@ class Knobs:
     def apart(self, values: Mapping[str, Value], others: Mapping[str, Value]) -> float:
         """How far two recipes are from each other, in choices at the root.
 
-        Each of them counts from 0 to 1: words that differ as 1, numbers as the share of their range
-        between them (of its logarithm, where values are drawn so), and where nothing differs, what
-        is under it, by what differs most.
+        Each of them counts from 0 to 1: options that differ as 1, numbers as the share of their
+        range between them (of its logarithm, where values are drawn so), and where nothing differs,
+        what is under it, by what differs most.
 
         Args:
             values: Of active choices.

@@ -27,6 +27,7 @@ from nas.engine.events import (
     WorkDone,
     WorkStarted,
 )
+from nas.engine.story import announced
 
 MIXTURE = {"normal": [[0.5, 0.5], [1.0, 0.0]], "reduce": [[0.0, 0.0], [0.9, 0.1]]}
 DECISION = {
@@ -210,6 +211,16 @@ def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert "a worker was restarted" in text
     assert "search 65 %" in text
     assert "best error 25.00 %, params 2 k" in text
+
+
+def test_a_strategys_notice_is_shown_once(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = PlainLines(Streams(), interval=10, clock=lambda: 0.0)
+    payload = {"text": "no recipe to begin from"}
+    for replayed in (False, True):
+        lines(Announced(phase="search", topic="notice", payload=payload, replayed=replayed))
+    assert capsys.readouterr().err == "no recipe to begin from\n"
+    told = announced("notice", payload, 0)  # for monitors
+    assert told == {"event": "notice", **payload}
 
 
 def test_plain_lines_do_not_flood(capsys: pytest.CaptureFixture[str]) -> None:

@@ -277,8 +277,11 @@ def test_an_arm_that_cannot_be_searched_does_not_end_the_run() -> None:
     assert made.result.status == "done"
     told: Any = made.result.extra[CREDIT]
     assert sum("found nothing" in text for text in told["sentences"]) == 2
-    said = [payload for _, topic, payload in made.announced if topic == "credit"]
-    assert [told["arm"] for told in said] == [ARCHITECTURES, RECIPES]
+    said = [payload["text"] for _, topic, payload in made.announced if topic == "notice"]
+    assert [text[: text.index(":")] for text in said] == [
+        "the search of architectures alone cannot be",
+        "the search of recipes alone cannot be",
+    ]
 
 
 def test_stopped_in_an_arm_the_result_is_that_of_the_joint_search() -> None:

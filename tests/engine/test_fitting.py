@@ -50,6 +50,7 @@ def test_nobody_knows_the_recipes_of_others(name: str) -> None:
         ({"space": "gan+recipe"}, r"recipes of 'gan\+recipe' do not go with the run: .*drop_path"),
         ({"space": "nasbench201+recipe", "recipe": {"loss": "certified"}}, "do not go with"),
         ({"space": "nasbench201+recipe", "recipe": {"prune": 0.3}}, "do not go with"),
+        ({"space": "nasbench201+recipe", "final": {"recipe": {"prune": 0.3}}}, "do not go with"),
     ],
 )
 def test_recipes_that_do_not_go_with_a_run_are_refused(given: dict[str, Any], words: str) -> None:

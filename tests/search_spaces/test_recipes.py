@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import islice, pairwise
 
 import numpy as np
@@ -206,6 +207,18 @@ def test_every_network_has_a_representative_beside_recipes(name: str, recipes: s
         assert space.architecture_of(found) == network
         assert space.candidate(found).recipe == space.candidate(member).recipe
         assert space.canonical(found) == found
+
+
+def test_which_optimizers_a_space_of_recipes_allows() -> None:
+    knobs = space_of("nasbench201+recipe").knobs
+    assert knobs.allows({"optimizer": "sgd"})
+    assert not knobs.allows({"optimizer": "prodigy"})
+    assert not knobs.allows({})
+    rest = tuple(choice for choice in knobs.choices if choice.name != "recipe/optimizer")
+    assert replace(knobs, choices=rest).allows({"optimizer": "prodigy"})
+    fixed = replace(knobs, choices=rest, fixed={"optimizer": "lion"})
+    assert fixed.allows({"optimizer": "lion"})
+    assert not fixed.allows({"optimizer": "sgd"})
 
 
 def test_how_far_recipes_are_apart() -> None:

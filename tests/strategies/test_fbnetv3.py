@@ -276,12 +276,12 @@ def test_nothing_is_begun_from_a_recipe_of_another_optimizer(
     found = Search(problem, FbnetV3(own).settings.complete, 0, ())
     assert found.pool == found.terrain.pool
     assert len(ledger.outcomes) == 8
-    assert [topic for topic, _ in told].count("familiar") == 1
-    assert said in dict(told)["familiar"]["problem"]
+    assert [topic for topic, _ in told].count("notice") == 1
+    assert said in dict(told)["notice"]["text"]
 
 
 def test_a_space_without_recipes_knows_no_familiar_ones() -> None:
-    with pytest.raises(ConfigError, match="familiar=true"):
+    with pytest.raises(ConfigError, match=r"familiar=true.*joins no recipes"):
         FbnetV3({"familiar": True}).check(toy_problem("error"))
 
 

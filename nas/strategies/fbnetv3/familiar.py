@@ -52,7 +52,7 @@ class Familiar:
             why = "nothing is usual"
             if usual:
                 why = f"{space.name!r} has no recipes with {usual.get('optimizer')!r}"
-            self._problem.announce("familiar", {"problem": f"no recipe to begin from: {why}"})
+            self._problem.announce("notice", {"text": f"no recipe to begin from: {why}"})
 
     def first(self, pool: Sequence[Architecture], count: int) -> list[Architecture]:
         """The first batch: of the pool, every second member by the usual recipe or the nearest.

@@ -112,7 +112,8 @@ class FbnetV3Settings(Settings):
         verify: How many found for each target are trained in full; by default 2, published 1.
         familiar: Whether, where recipes are searched, every second training of the first batch is
             by the recipe that is usual otherwise, every second recipe of the pool is near it, and
-            what differs from it is doubted at first; by default so, published not.
+            what differs from it is doubted at first, unless the network is given; by default so,
+            published not.
         search: The genetic search.
     """
 
@@ -208,8 +209,8 @@ class FbnetV3(Strategy):
         s = self._complete
         if self.settings.familiar and not isinstance(problem.space, RecipeSpace):
             raise ConfigError(
-                f"familiar=true, but {problem.space.name!r} has no recipes",
-                f"leave it out, or search {problem.space.name}+recipe",
+                f"familiar=true, but {problem.space.name!r} joins no recipes to networks",
+                "leave it out, or search a space called SPACE+recipe",
             )
         if problem.counted is None:
             self._search(problem, 0, self._targets()).terrain.check()
