@@ -222,13 +222,14 @@ def check_drawn(config: RunConfig) -> None:
     space = get_space(config.space)
     if not isinstance(space, RecipeSpace):
         return
-    rng = np.random.default_rng(0)
+    rng, check = np.random.default_rng(0), _candidate_check(config)
+    above = [{}, config.final.recipe] if config.final.recipe else [{}]
     for _ in range(DRAWN):
         recipe = space.candidate(space.sample(rng)).recipe
         assert recipe is not None
-        for above in ({}, config.final.recipe):
+        for settings in above:
             try:
-                _check_one(config, merge(above, recipe.to_dict()))
+                check(merge(settings, recipe.to_dict()))
             except ConfigError as error:
                 raise ConfigError(
                     f"recipes of {config.space!r} do not go with the run: {error.message}",
@@ -236,12 +237,15 @@ def check_drawn(config: RunConfig) -> None:
                 ) from None
 
 
-def _check_one(config: RunConfig, recipe: Mapping[str, Any]) -> None:
-    """Refuse a candidate's recipe."""
+def _candidate_check(config: RunConfig) -> Callable[[Mapping[str, Any]], object]:
+    """What refuses a candidate's recipe in a run."""
     if _own_recipe(config.evaluator) is None:
-        TrainingRecipe.from_settings(recipe, TrainingRecipe.from_settings(config.recipe))
-    else:
-        check_recipe(config.model_copy(update={"recipe": {**config.recipe, **recipe}}))
+        return partial(
+            TrainingRecipe.from_settings, base=TrainingRecipe.from_settings(config.recipe)
+        )
+    return lambda recipe: check_recipe(
+        config.model_copy(update={"recipe": {**config.recipe, **recipe}})
+    )
 
 
 def check_data(config: RunConfig) -> dict[str, Any]:

@@ -48,10 +48,9 @@ class Familiar:
         """Say if recipes are searched, but not from the usual one on."""
         space = self._problem.space
         if self._wanted and isinstance(space, RecipeSpace) and self._known is None:
-            usual = self._problem.remember("usual", lambda: dict(self._problem.usual()))
             why = "nothing is usual"
-            if usual:
-                why = f"{space.name!r} has no recipes with {usual.get('optimizer')!r}"
+            if self._usual:
+                why = f"{space.name!r} has no recipes with {self._usual.get('optimizer')!r}"
             self._problem.announce("notice", {"text": f"no recipe to begin from: {why}"})
 
     def first(self, pool: Sequence[Architecture], count: int) -> list[Architecture]:
@@ -98,8 +97,9 @@ class Familiar:
                 if number % 2:
                     near = knobs.near(known.values, 1 / DRAWN_ANEW, rng)
                     drawn = known.space.trained_by(member, near)
-                if identity(drawn) not in pool and distance(drawn) <= 0:
-                    pool[identity(drawn)] = drawn
+                name = identity(drawn)
+                if name not in pool and distance(drawn) <= 0:
+                    pool[name] = drawn
                     break
         return list(pool.values())
 
@@ -124,15 +124,23 @@ class Familiar:
         return found * (DOUBT / len(costs)) * float(np.median(costs) - np.min(costs))
 
     @cached_property
+    def _usual(self) -> Mapping[str, Any]:
+        """Settings of the usual recipe; asked for once a run, since data may have to be read."""
+        found: Mapping[str, Any] = self._problem.remember(
+            "usual", lambda: dict(self._problem.usual())
+        )
+        return found
+
+    @cached_property
     def _known(self) -> _Known | None:
         """The usual recipe as choices; None where there is nothing to begin from."""
         space = self._problem.space
         if not self._wanted or not isinstance(space, RecipeSpace):
             return None
-        usual = self._problem.remember("usual", lambda: dict(self._problem.usual()))
-        if not usual or not space.knobs.allows(usual):  # rates of another say nothing of its own
+        # Rates of one optimizer say nothing of another one's.
+        if not self._usual or not space.knobs.allows(self._usual):
             return None
-        return _Known(space, space.knobs.nearest(usual))
+        return _Known(space, space.knobs.nearest(self._usual))
 
 
 @dataclass(frozen=True)
