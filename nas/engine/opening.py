@@ -10,7 +10,7 @@ from typing import Any
 
 from nas.core.architecture import Candidate
 from nas.core.config import RunConfig, build_settings, read_yaml
-from nas.core.errors import PluginError
+from nas.core.errors import PluginError, StoreError
 from nas.core.registry import load_plugin
 from nas.engine import folder as files
 from nas.engine.budget import Budget
@@ -57,7 +57,13 @@ class Opened:
             write_record(self.folder, self.config, self.store, status, reason, result)
 
     def release(self) -> None:
-        """Let others write to the folder; the store stays open."""
+        """Let others write to the folder; the store stays open, its file whole."""
+        if self.lock is not None:
+            with contextlib.suppress(StoreError):  # a full disk, say: all is in the journal still
+                self.store.settle()
+        self._unlock()
+
+    def _unlock(self) -> None:
         if self.lock is not None:
             self.lock.release()
             self.lock = None
@@ -68,12 +74,12 @@ class Opened:
         self.store.close()
         if self.folder is not None and not self.resumed and not any(counts.values()):
             files.disclaim(self.folder)
-        self.release()
+        self._unlock()
 
     def close(self) -> None:
         """Let go of store and folder."""
         self.store.close()
-        self.release()
+        self._unlock()
 
 
 def create(folder: Path | None, config: RunConfig) -> Opened:

@@ -68,6 +68,16 @@ class Store:
         with translated(self.path):
             self._db.close()
 
+    def settle(self) -> None:
+        """Bring all that stands in the journal into the file.
+
+        The file can be copied alone then, and is not written again when the connection, which may
+        outlive the run, is let go of. What a reader still looks at stays in the journal: nobody is
+        waited for.
+        """
+        with translated(self.path):
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with translated(self.path):

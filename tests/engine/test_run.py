@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -30,6 +31,7 @@ from nas.engine.events import Event, Finished, Notice, Stopping
 from nas.engine.executors.base import Setup
 from nas.engine.loop import PhaseResult, Stage
 from nas.engine.run import Plan, Run
+from nas.engine.store import Store
 from nas.strategies.base import Strategy
 from nas.strategies.random import Random
 from nas.testing.toys import Alternating, ToySession, toy_evaluator, toy_figures, toy_problem
@@ -119,6 +121,30 @@ def test_the_same_in_memory(run: Run) -> None:
         assert here.best.figures == there.best.figures
         assert here.run == here.resume_command == ""
         assert other.status()["counts"]["ok"] == 12
+
+
+def test_a_run_let_go_of_leaves_its_files_alone(
+    run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.execute(plan(run))
+    run.release()
+    store = folder / "store.sqlite"
+    before = (store.stat().st_size, store.stat().st_mtime_ns)
+    alone = tmp_path / "alone.sqlite"
+    alone.write_bytes(store.read_bytes())
+    with contextlib.closing(Store(alone)) as copy:
+        assert len(list(copy.history())) == 12
+    assert len(run.history) == 12  # it can still be asked
+    run.close()
+    assert (store.stat().st_size, store.stat().st_mtime_ns) == before
+
+    def full(self: Store) -> None:
+        raise StoreError("no space left")
+
+    monkeypatch.setattr(Store, "settle", full)
+    with Run.resume(folder) as again:
+        again.release()  # no reason to fail, nor to keep others out
+        Run.resume(folder).close()
 
 
 def test_going_on_with_a_finished_run_changes_nothing(run: Run, folder: Path) -> None:

@@ -220,6 +220,25 @@ def test_reading_while_another_connection_writes(store: Store, path: Path) -> No
     reader.close()
 
 
+def test_a_settled_file_is_whole_and_closing_leaves_it_alone(
+    store: Store, path: Path, tmp_path: Path
+) -> None:
+    for number in range(20):
+        work = evaluate(number)
+        store.record("search", number, work, paid(work))
+    reader = Store(path, readonly=True)  # whoever reads is no reason to wait
+    store.settle()
+    alone = tmp_path / "alone.sqlite"
+    alone.write_bytes(path.read_bytes())
+    copy = Store(alone)
+    assert len(list(copy.history())) == 20
+    copy.close()
+    before = (path.stat().st_size, path.stat().st_mtime_ns)
+    reader.close()
+    store.close()
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == before
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody without rights")
 def test_a_folder_without_write_permission() -> None:
     with tempfile.TemporaryDirectory() as name:
