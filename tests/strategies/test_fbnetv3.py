@@ -68,6 +68,8 @@ def test_what_follows_the_mode() -> None:
         ({"levels": (3, 9), "epochs": 8}, "levels"),
         ({"levels": (0, 9)}, "levels"),
         ({"first": 1}, "first"),
+        ({"pool": 9, "first": 10}, "a pool of 9 for a first batch of 10"),
+        ({"pool": 15}, "a pool of 15 for a first batch of 16"),
         ({"threshold": 0}, "threshold"),
         ({"widen": 1}, "widen"),
         ({"mode": "published"}, "mode"),

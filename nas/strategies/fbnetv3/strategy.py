@@ -145,6 +145,11 @@ class FbnetV3Settings(Settings):
             raise ConfigError(
                 f"levels {list(self.levels)}", "expected growing numbers up to epochs"
             )
+        pool = self.complete.pool
+        if pool is not None and pool < self.first:
+            raise ConfigError(
+                f"a pool of {pool} for a first batch of {self.first}", "a larger pool, or first less"
+            )
         return self
 
     @property
