@@ -63,7 +63,7 @@ def test_large_maps_do_not_embed_kernels(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize(
     ("group", "layers", "layout", "step"),
     # A network of one layer consists of one reduction cell.
-    [("normal", 3, "tuned", 1), ("reduce", 1, "tuned", 1), ("normal", 3, "merged", 5)],
+    [("normal", 3, "tuned", 2), ("reduce", 1, "tuned", 1), ("normal", 3, "merged", 5)],
 )
 def test_every_masked_operation(group: str, layers: int, layout: str, step: int) -> None:
     plain, fast = pair("darts", layout=layout, channels=2, layers=layers)

@@ -326,6 +326,7 @@ def test_doubts_decide_whom_to_train_next(monkeypatch: pytest.MonkeyPatch) -> No
         return {"error": 0.1 + 0.01 * (sum(work.candidate.id.encode()) % 7)}
 
     own = {"first": 6, "batch": 6, "rounds": 2, "verify": 0, "pool": 200, "predictor": "forest"}
+    own["search"] = {"best": 20, "random": 30, "children": 5, "generations": 8}
     for doubt in (DOUBT, 0.0):
         monkeypatch.setattr("nas.strategies.fbnetv3.familiar.DOUBT", doubt)
         ledger = drive(FbnetV3(own), problem, by_name)

@@ -16,7 +16,15 @@ SAMPLING = [name for name in STRATEGIES.names() if not STRATEGIES.get(name).sess
 
 SMALL: dict[str, list[dict[str, Any]]] = {
     "asha": [{"levels": (1, 2, 4), "eta": 2}, {"levels": (1, 3), "parallel": 3, "schedule": "own"}],
-    "bananas": [{"initial": 3, "batch": 2, "pool": 6, "encoding": "onehot"}],
+    "bananas": [
+        {
+            "initial": 3,
+            "batch": 2,
+            "pool": 6,
+            "encoding": "onehot",
+            "predictor_settings": {"members": 2, "steps": 10},
+        }
+    ],
     "fbnetv3": [
         {
             "predictor": "gp",
