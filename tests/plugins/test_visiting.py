@@ -60,6 +60,7 @@ QUICK = (
     "final.random_limit=2",
     "final.random_epochs=1",
 )
+ALONE = (*QUICK, "final.random_arm=false")
 TINY = ("network.channels=4", "network.layers=1", "final.scales=[{channels: 4, layers: 1}]")
 
 
@@ -148,7 +149,7 @@ def test_a_strategy_and_an_executor(
         nas,
         *("--space", "nasbench201", "--strategy", "visiting-climb", "--budget", "3evaluations"),
         *("--executor", "visiting-listing"),
-        sets=(*QUICK, *TINY),
+        sets=(*ALONE, *TINY),
     )
     assert result["spent"]["evaluations"] >= 3
     config = read_yaml(tmp_path / "run" / "config.yaml")
@@ -188,7 +189,7 @@ def test_a_predictor(nas: Any, strategy: str) -> None:
         nas,
         *("--space", "nasbench201", "--strategy", strategy, "--budget", "5evaluations"),
         *("--executor", "serial"),
-        sets=(*QUICK, *TINY, "predictor=visiting-nearest", *small),
+        sets=(*ALONE, *TINY, "predictor=visiting-nearest", *small),
     )
     assert result["best"] is not None
 
@@ -233,7 +234,7 @@ def test_a_figure(nas: Any, tmp_path: Path) -> None:
         nas,
         *("--space", "nasbench201", "--strategy", "nsga2", "--budget", "4evaluations"),
         *("--objective", "error", "--objective", "visiting_energy_j:min"),
-        sets=(*QUICK, *TINY, "population=2"),
+        sets=(*ALONE, *TINY, "population=2"),
     )
     figures = [point["figures"] for point in result["front"]]
     assert figures
@@ -250,7 +251,7 @@ def test_a_recipe_that_is_searched_together_with_its_architecture(nas: Any, tmp_
         nas,
         *("--space", "visiting-joint", "--strategy", "regularized-evolution"),
         *("--budget", "4evaluations", "--executor", "serial"),
-        sets=(*QUICK, *TINY, "population=2", "tournament=2"),
+        sets=(*ALONE, *TINY, "population=2", "tournament=2"),
     )
     best = result["best"]
     assert best["architecture"]["space"] == "nasbench201"
