@@ -1,8 +1,8 @@
 """Architectures and recipes searched together, beside either alone, NSGA-II and random search.
 
-    python benchmarks/joint.py [--data digits] [--limit 500] [--space nasbench201] [--epochs 8]
-        [--trainings 12] [--objectives error:min macs:min] [--worst 0.5] [--seeds 10] [--first 0]
-        [--arms ARM ...] [--csv joint.csv]
+    python benchmarks/joint.py [--data digits] [--limit 500] [--validation SHARE]
+        [--space nasbench201] [--epochs 8] [--trainings 12] [--objectives error:min macs:min]
+        [--worst 0.5] [--seeds 10] [--first 0] [--arms ARM ...] [--csv joint.csv]
     python benchmarks/joint.py --summary joint.csv
 
 Every arm has as many epochs as `trainings` of `epochs` cost with an optimizer that takes one
@@ -25,6 +25,7 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,7 +43,7 @@ from nas.strategies import STRATEGIES
 from nas.training import load_data
 from search_spaces import get_space
 
-TASK = ("data", "space", "limit", "length", "trainings", "objectives")
+TASK = ("data", "space", "limit", "validation", "length", "trainings", "objectives")
 KEY = (*TASK, "seed", "arm")
 FIELDS = (*KEY, "test_error", "error", "hypervolume", "counted", "epochs", "seconds")
 FRESH = (101, 102, 103)
@@ -72,7 +73,7 @@ def search(args: argparse.Namespace, arm: str, seed: int) -> Run:
     space = args.space if arm == "architectures" else joint
     asked = {
         "data": args.data,
-        "data_settings": {"limit": args.limit},
+        "data_settings": images(args),
         "network": {"channels": 8, "layers": 1} if args.space == "nasbench201" else {},
         "recipe": {"epochs": args.epochs, "batch_size": 64},
         "objectives": args.objectives,
@@ -118,7 +119,7 @@ def measure(args: argparse.Namespace, arm: str, seed: int, largest: float) -> di
             candidate.architecture,
             {**run.config.recipe, **(candidate.recipe.to_dict() if candidate.recipe else {})},
             data=args.data,
-            data_settings={"limit": args.limit},
+            data_settings=images(args),
             epochs=args.epochs,
             seed=fresh,
             scale=run.config.network,
@@ -137,12 +138,19 @@ def measure(args: argparse.Namespace, arm: str, seed: int, largest: float) -> di
     }
 
 
+def images(args: argparse.Namespace) -> dict[str, Any]:
+    """What is asked of the data."""
+    share = {} if args.validation is None else {"validation": args.validation}
+    return {"limit": args.limit, **share}
+
+
 def task(args: argparse.Namespace) -> dict[str, object]:
     """What the arms of a table have in common."""
     return {
         "data": args.data.partition(":")[0],
         "space": args.space,
         "limit": args.limit,
+        "validation": args.validation or "",
         "length": args.epochs,
         "trainings": args.trainings,
         "objectives": " ".join(args.objectives),
@@ -188,6 +196,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="digits")
     parser.add_argument("--limit", type=int, default=500, help="images of each split")
+    parser.add_argument("--validation", type=float, help="share of the training images held out")
     parser.add_argument("--space", default="nasbench201")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--trainings", type=int, default=12)
@@ -204,7 +213,7 @@ def main() -> None:
         return
     torch.set_num_threads(1)
     space = get_space(args.space)
-    shape = load_data(args.data, 0, limit=args.limit).input_shape
+    shape = load_data(args.data, 0, **images(args)).input_shape
     scale = {"channels": 8, "layers": 1} if args.space == "nasbench201" else {}
     rng = np.random.default_rng(0)
     largest = max(space.cost(space.sample(rng), shape, 10, **scale).macs for _ in range(2000))
