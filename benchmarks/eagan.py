@@ -46,7 +46,7 @@ from nas.core.objective import parse_objectives
 from nas.core.problem import Problem
 from nas.core.protocols import Context
 from nas.core.seeds import derive
-from nas.core.work import Call, Evaluate, Outcome
+from nas.core.work import Evaluate, Outcome, Spent
 from nas.engine.resolve import resolve
 from nas.evaluators import WEIGHTS
 from nas.evaluators.gan import GanEvaluator, build_pair
@@ -77,19 +77,34 @@ def search(config: RunConfig, look: Look | None = None) -> tuple[list[Candidate]
     calls, macs, epochs = 0, 0.0, 0.0
     while True:
         try:
-            (call,) = generator.send(answer)
+            works = generator.send(answer)
         except StopIteration as end:
             if look is not None and session.generators is not None:  # there was no stage 2
                 look(session)
             return end.value, macs, int(epochs)
-        assert isinstance(call, Call)
-        if call.method == "pair" and look is not None:
-            look(session)
-        calls += 1
-        context = Context(seed=derive(config.seed, "call", calls))
-        reply = session.call(call.method, call.arguments, context)
-        macs, epochs = macs + reply.spent.macs, epochs + reply.spent.epochs
-        answer = [Outcome(call, value=reply.value)]
+        assert isinstance(works, list)
+        answer = []
+        for work in works:
+            calls += 1
+            context = Context(seed=derive(config.seed, "call", calls), device="cpu")
+            if isinstance(work, Evaluate):  # a finalist
+                outcome = alone(config, work, context)
+            else:
+                if work.method == "pair" and look is not None:
+                    look(session)
+                reply = session.call(work.method, work.arguments, context)
+                outcome = Outcome(work, value=reply.value, spent=reply.spent)
+            macs, epochs = macs + outcome.spent.macs, epochs + outcome.spent.epochs
+            answer.append(outcome)
+
+
+def alone(config: RunConfig, work: Evaluate, context: Context) -> Outcome:
+    """A training that the search asks for."""
+    try:
+        reply = evaluator(config.model_dump_json()).evaluate(work, context)
+    except CandidateError as error:
+        return Outcome(work, "failed", error=str(error), spent=getattr(error, "spent", Spent()))
+    return Outcome(work, figures=reply.figures, spent=reply.spent)
 
 
 def told(topic: str, payload: Any) -> None:
@@ -126,7 +141,8 @@ class Trainings:
         self, candidate: Candidate, epochs: int, seed: int, split: str = "test"
     ) -> dict[str, float]:
         """Figures of one training, `classes` among them; none of a failed one."""
-        key = (content_id(self.config.model_dump(mode="json")), candidate.id, epochs, seed, split)
+        about = content_id(self.config.model_dump(mode="json", exclude={"settings"}))
+        key = (about, candidate.id, epochs, seed, split)  # settings are the search's
         if (name := json.dumps(key)) not in self._known:
             self._known[name] = trained(self.config, candidate, epochs, seed, split)
             if self._path is not None:

@@ -148,7 +148,8 @@ class FbnetV3Settings(Settings):
         pool = self.complete.pool
         if pool is not None and pool < self.first:
             raise ConfigError(
-                f"a pool of {pool} for a first batch of {self.first}", "a larger pool, or first less"
+                f"a pool of {pool} for a first batch of {self.first}",
+                "enlarge the pool, or lower first",
             )
         return self
 
