@@ -1,7 +1,7 @@
 """Is what EAGAN finds on digits better than drawing at random, and does its supernet know?
 
-    python benchmarks/eagan.py [--seed 0] [--scale quick] [--set KEY=VALUE ...] [--epochs 40]
-        [--fresh 5] [--random 20] [--random-seeds 2] [--best-of] [--baselines] [--classes 10]
+    python benchmarks/eagan.py [--seed 0] [--scale quick] [--set KEY=VALUE ...]
+        [--objectives fd_classifier:min ...] [--epochs 40] [--fresh 5] [--random 20] [--random-seeds 2] [--best-of] [--baselines] [--classes 10]
         [--rank 20] [--save FILE]
 
 The search is that of ``nas search --space gan`` without what follows it. Trainings are those of
@@ -141,8 +141,8 @@ class Trainings:
         self, candidate: Candidate, epochs: int, seed: int, split: str = "test"
     ) -> dict[str, float]:
         """Figures of one training, `classes` among them; none of a failed one."""
-        about = content_id(self.config.model_dump(mode="json", exclude={"settings"}))
-        key = (about, candidate.id, epochs, seed, split)  # settings are the search's
+        about = content_id(self.config.model_dump(mode="json", exclude={"settings", "objectives"}))
+        key = (about, candidate.id, epochs, seed, split)  # those two are the search's
         if (name := json.dumps(key)) not in self._known:
             self._known[name] = trained(self.config, candidate, epochs, seed, split)
             if self._path is not None:
@@ -280,6 +280,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scale", default="quick")
+    parser.add_argument("--objectives", nargs="+", help="of the search; the preset's by default")
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--epochs", type=int, default=40, help="of a full training")
     parser.add_argument("--fresh", type=int, default=5)
@@ -293,6 +294,8 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     given = {"space": "gan", "preset": asked.scale, "seed": asked.seed, "device": "cpu"}
+    if asked.objectives:
+        given["objectives"] = tuple(asked.objectives)
     config = resolve({**given, "data": "digits"}, assignments=asked.set)
     began = time.process_time()
     trainings = Trainings(config, asked.save)
