@@ -1,8 +1,8 @@
 """Is what EAGAN finds on digits better than drawing at random, and does its supernet know?
 
     python benchmarks/eagan.py [--seed 0] [--scale quick] [--set KEY=VALUE ...]
-        [--objectives fd_classifier:min ...] [--epochs 40] [--fresh 5] [--random 20] [--random-seeds 2] [--best-of] [--baselines] [--classes 10]
-        [--rank 20] [--save FILE]
+        [--objectives fd_classifier:min ...] [--epochs 40] [--fresh 5] [--random 20]
+        [--random-seeds 2] [--best-of] [--baselines] [--classes 10] [--rank 20] [--save FILE]
 
 The search is that of ``nas search --space gan`` without what follows it. Trainings are those of
 the evaluator `gan`: pairs at 12 channels, 40 epochs of 25 steps, as after a search; reported is
