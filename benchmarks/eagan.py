@@ -46,7 +46,7 @@ from nas.core.objective import parse_objectives
 from nas.core.problem import Problem
 from nas.core.protocols import Context
 from nas.core.seeds import derive
-from nas.core.work import Evaluate, Outcome, Spent
+from nas.core.work import Call, Evaluate, Outcome
 from nas.engine.resolve import resolve
 from nas.evaluators import WEIGHTS
 from nas.evaluators.gan import GanEvaluator, build_pair
@@ -77,34 +77,19 @@ def search(config: RunConfig, look: Look | None = None) -> tuple[list[Candidate]
     calls, macs, epochs = 0, 0.0, 0.0
     while True:
         try:
-            works = generator.send(answer)
+            (call,) = generator.send(answer)
         except StopIteration as end:
             if look is not None and session.generators is not None:  # there was no stage 2
                 look(session)
             return end.value, macs, int(epochs)
-        assert isinstance(works, list)
-        answer = []
-        for work in works:
-            calls += 1
-            context = Context(seed=derive(config.seed, "call", calls), device="cpu")
-            if isinstance(work, Evaluate):  # a finalist
-                outcome = alone(config, work, context)
-            else:
-                if work.method == "pair" and look is not None:
-                    look(session)
-                reply = session.call(work.method, work.arguments, context)
-                outcome = Outcome(work, value=reply.value, spent=reply.spent)
-            macs, epochs = macs + outcome.spent.macs, epochs + outcome.spent.epochs
-            answer.append(outcome)
-
-
-def alone(config: RunConfig, work: Evaluate, context: Context) -> Outcome:
-    """A training that the search asks for."""
-    try:
-        reply = evaluator(config.model_dump_json()).evaluate(work, context)
-    except CandidateError as error:
-        return Outcome(work, "failed", error=str(error), spent=getattr(error, "spent", Spent()))
-    return Outcome(work, figures=reply.figures, spent=reply.spent)
+        assert isinstance(call, Call)
+        if call.method == "pair" and look is not None:
+            look(session)
+        calls += 1
+        context = Context(seed=derive(config.seed, "call", calls))
+        reply = session.call(call.method, call.arguments, context)
+        macs, epochs = macs + reply.spent.macs, epochs + reply.spent.epochs
+        answer = [Outcome(call, value=reply.value)]
 
 
 def told(topic: str, payload: Any) -> None:

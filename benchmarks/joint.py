@@ -161,7 +161,10 @@ ARMS = ("joint", "architectures", "recipes", "nsga2", "random")
 
 
 def summary(path: Path) -> None:
-    rows = list(csv.DictReader(path.open()))
+    reader = csv.DictReader(path.open())
+    if tuple(reader.fieldnames or ()) != FIELDS:
+        raise SystemExit(f"{path} has other columns than this benchmark writes")
+    rows = list(reader)
     for about in dict.fromkeys(tuple(row[name] for name in TASK) for row in rows):
         table: dict[str, dict[int, dict[str, str]]] = {arm: {} for arm in ARMS}
         for row in rows:

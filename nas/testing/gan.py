@@ -10,8 +10,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from nas.core.architecture import Candidate
-from nas.core.errors import CandidateError
 from nas.core.objective import Objective
 from nas.core.problem import Problem
 from nas.core.protocols import Context, Reply
@@ -20,7 +18,7 @@ from nas.core.work import Spent
 from nas.strategies.eagan.strategy import Eagan
 from search_spaces import get_space
 
-__all__ = ["ToyEagan", "ToyGanSession", "toy_gan_evaluator", "toy_gan_problem"]
+__all__ = ["ToyEagan", "ToyGanSession", "toy_gan_problem"]
 
 ROUND: int = 3
 """Epochs of a round of pairs."""
@@ -29,14 +27,6 @@ ROUND: int = 3
 def toy_gan_problem() -> Problem:
     """Pairs, to be searched for a small distance and few parameters."""
     return Problem(get_space("gan"), (Objective("fd_toy"), Objective("params")))
-
-
-def toy_gan_evaluator(candidate: Candidate, budget: float | None, seed: int) -> dict[str, float]:
-    """Figures of a pair by its name; every fifth fails, more or less."""
-    own = derive(seed, candidate.id) % 1000 / 1000
-    if own < 0.2:
-        raise CandidateError("training collapsed")
-    return {"fd_toy": 10 * own / (budget or 1.0), "params": 1000 + 500 * own}
 
 
 class ToyGanSession:

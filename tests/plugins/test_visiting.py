@@ -202,7 +202,7 @@ def test_an_evaluator_of_two_networks_and_figures_that_are_no_accuracy(
     result = search(
         nas,
         *("--space", "visiting-pairs", "--strategy", "regularized-evolution"),
-        *("--budget", "6evaluations", "--executor", "serial"),
+        *("--budget", "6evaluations"),
         sets=(*sets, "recipe.learning_rate=0.05"),
     )
     assert read_yaml(tmp_path / "run" / "config.yaml")["evaluator"] == "visiting-gan"

@@ -11,7 +11,7 @@ import numpy as np
 
 from nas.core.objective import parse_objectives
 from nas.core.problem import Problem
-from nas.core.work import Call, Evaluate, Outcome
+from nas.core.work import Call, Outcome
 from nas.strategies.eagan.settings import EaganSettings
 from nas.strategies.eagan.strategy import Eagan
 from search_spaces import get_space
@@ -21,7 +21,7 @@ DISCRIMINATORS: Any = get_space("gan-discriminator")
 AUTOGAN = DISCRIMINATORS.format(DISCRIMINATORS.members["AutoGAN"])
 SMALL: dict[str, Any] = {
     "chunk": 4,
-    "generators": {"warmup": 5, "rounds": 3, "epochs": 4, "population": 6, "finalists": 0},
+    "generators": {"warmup": 5, "rounds": 3, "epochs": 4, "population": 6},
     "discriminators": {"warmup": 3, "rounds": 2, "population": 4, "stop": False},
 }
 
@@ -43,10 +43,7 @@ class Engine:
     distance: Distance = by_name
     params: Callable[[str], float] = lambda text: 1000.0
     objectives: tuple[str, ...] = ("fd_classifier", "params")
-    alone: Callable[[str], float] = lambda text: by_name(text, 99)
     calls: list[Call] = field(default_factory=list)
-    trained: list[Evaluate] = field(default_factory=list)
-    ends_in_trials: bool = False
     announced: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     fails: str = ""
     _paths: list[str] = field(default_factory=list)
@@ -67,30 +64,15 @@ class Engine:
             try:
                 if len(self.calls) >= most:
                     generator.throw(GeneratorExit)
-                works = generator.send(answer)
-                if trials := [work for work in works if isinstance(work, Evaluate)]:
-                    self.trained += trials
-                    if self.ends_in_trials:
-                        generator.throw(GeneratorExit)
-                    answer = [self.training(work) for work in trials]
-                    continue
+                (call,) = generator.send(answer)
             except StopIteration as end:
                 return end.value
-            (call,) = works
             assert isinstance(call, Call)
             self.calls.append(call)
             if call.method == self.fails:
                 answer = [Outcome(call, "failed", error="diverged")]
             else:
                 answer = [Outcome(call, value=self.answer(call))]
-
-    def training(self, work: Evaluate) -> Outcome:
-        """Of a finalist by itself."""
-        text = GENERATORS.format(GENERATORS.member(work.candidate))
-        value = self.alone(text)
-        if not math.isfinite(value):
-            return Outcome(work, "failed", error="collapsed")
-        return Outcome(work, figures={"fd_classifier": value, "params": self.params(text)})
 
     def answer(self, call: Call) -> Any:
         given, stage = (

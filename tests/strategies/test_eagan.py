@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import pytest
 
@@ -17,7 +16,7 @@ from nas.testing.toys import ToySpace
 from nas.training.gan import GanRecipe
 from search_spaces import get_space
 
-from .eagan_task import AUTOGAN, DISCRIMINATORS, GENERATORS, SMALL, Engine, by_name, settings
+from .eagan_task import AUTOGAN, DISCRIMINATORS, GENERATORS, Engine, by_name, settings
 
 # -- the algorithm --------------------------------------------------------------------------------
 
@@ -105,73 +104,6 @@ def test_several_picks_are_of_the_front_and_have_one_discriminator() -> None:
     assert points[0][0] == min(p[0] for p in points)
 
 
-def finals(**given: Any) -> dict[str, Any]:
-    """Settings with three finalists."""
-    stage = {**SMALL["generators"], "finalists": 3, "finalist_epochs": 7, **given}
-    return settings(generators=stage)
-
-
-def test_finalists_are_trained_by_themselves_and_the_best_of_them_is_found() -> None:
-    engine = Engine(finals())
-    (found,) = engine.run()
-    last = [c for c in engine.calls if c.method == "score"][-1].arguments["paths"]
-    scored = sorted(last, key=lambda t: by_name(t, 0))
-    tried = [GENERATORS.format(GENERATORS.member(work.candidate)) for work in engine.trained]
-    assert len(tried) == 3
-    assert tried[0] == scored[0]  # sizes being equal, the first front has the least distance alone
-    assert {DISCRIMINATORS.member(work.candidate).id for work in engine.trained} == {
-        DISCRIMINATORS.members["AutoGAN"].id
-    }
-    assert {(work.budget, work.split) for work in engine.trained} == {(7.0, "validation")}
-    assert len({work.seed for work in engine.trained}) == 1
-    assert None not in {work.seed for work in engine.trained}
-    best = min(tried, key=engine.alone)
-    assert best != scored[0]  # or this tells nothing
-    assert GENERATORS.format(GENERATORS.member(found)) == best
-    pair = next(c for c in engine.calls if c.method == "pair").arguments["generator"]
-    assert pair == best
-    told = engine.told("decision")[0]
-    assert told["kept"] == [best]
-    assert told["reason"] == (
-        f"fd_classifier {engine.alone(best):.4g} after 7 epochs by itself, the best of 3"
-    )
-
-
-def test_finalists_that_fail_are_not_found() -> None:
-    scores = Engine(finals())
-    scores.run()
-    tried = [GENERATORS.format(GENERATORS.member(work.candidate)) for work in scores.trained]
-    best = min(tried, key=scores.alone)
-    engine = Engine(finals(), alone=lambda t: math.nan if t == best else by_name(t, 99))
-    (found,) = engine.run()
-    rest = [text for text in tried if text != best]
-    assert GENERATORS.format(GENERATORS.member(found)) == min(rest, key=engine.alone)
-    engine = Engine(finals(), alone=lambda text: math.nan)
-    (found,) = engine.run()
-    assert GENERATORS.format(GENERATORS.member(found)) == tried[0]
-    assert "no finalist could be trained" in engine.told("decision")[0]["reason"]
-
-
-def test_several_picks_are_of_the_finalists_front() -> None:
-    """The better a generator is by itself the larger it is, so that all are on the front."""
-    given = {**finals(finalists=4), "picks": 3}
-    engine = Engine(given, params=lambda text: 1e3 * (20 - by_name(text, 99)))
-    found = [GENERATORS.format(GENERATORS.member(pair)) for pair in engine.run()]
-    tried = [GENERATORS.format(GENERATORS.member(work.candidate)) for work in engine.trained]
-    assert len(found) == len(set(found)) == 3
-    assert set(found) < set(tried)
-    assert found[0] == min(tried, key=engine.alone)
-
-
-def test_what_the_scores_found_is_kept_where_the_budget_ends_in_the_finalists() -> None:
-    engine = Engine(finals(), ends_in_trials=True)
-    (found,) = engine.run()
-    assert len(engine.trained) == 3
-    assert engine.methods()[-1] == "score"
-    last = engine.calls[-1].arguments["paths"]
-    assert GENERATORS.format(GENERATORS.member(found)) == min(last, key=lambda t: by_name(t, 0))
-
-
 def test_a_session_that_failed_at_once_ends_it() -> None:
     with pytest.raises(CandidateError, match="the supernet failed: diverged"):
         Engine(fails="train").run()
@@ -223,9 +155,6 @@ def test_mode_paper_is_as_published() -> None:
     ours = EaganSettings().resolved
     assert (ours.cap, ours.generators.paths, ours.discriminators.replicates) == (2.0, 4, 2)
     assert (last.confirm, ours.discriminators.confirm) == (0, 6)
-    assert (s.generators.finalists, ours.generators.finalists) == (0, 8)
-    with pytest.raises(ConfigError, match="finalists=1 leaves nothing to choose from"):
-        EaganSettings.model_validate({"generators": {"finalists": 1}})
     assert EaganSettings(mode="paper", cap=3.0).resolved.cap == 3.0
     engine = Engine({**settings(discriminators={"stop": None}), "mode": "paper"})
     (found,) = engine.run()

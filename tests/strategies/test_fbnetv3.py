@@ -114,6 +114,11 @@ def test_what_no_search_could_do_is_refused_when_asked(
         strategy.check(known)
 
 
+def test_a_pool_that_nobody_gave_feeds_the_first_batch() -> None:
+    assert FbnetV3({"first": 5000}).settings.complete.pool == 5000
+    assert FbnetV3({"first": 5000, "mode": "paper"}).settings.complete.pool == 20_000
+
+
 @pytest.mark.parametrize(
     ("within", "words"),
     [("latency_ms<=4", "not known without training"), ("macs<=1e8", "no member of 'mobile'")],

@@ -8,7 +8,7 @@ import pytest
 
 from nas.engine.executors.base import Setup
 from nas.strategies import STRATEGIES, Strategy
-from nas.testing.gan import ToyEagan, toy_gan_evaluator, toy_gan_problem
+from nas.testing.gan import ToyEagan, toy_gan_problem
 from nas.testing.replay import Trial, check_replay
 from nas.testing.toys import toy_evaluator, toy_problem
 
@@ -70,5 +70,5 @@ def test_a_search_of_gans_killed_at_every_event(settings: dict[str, Any]) -> Non
     own = settings.get("discriminators", {})
     second = {"warmup": 0, "rounds": 2, "population": 3, "replicates": 2, **own}
     strategy = ToyEagan({"chunk": 2, **settings, "generators": first, "discriminators": second})
-    trial = Trial(strategy, toy_gan_problem(), Setup(evaluator=toy_gan_evaluator))
+    trial = Trial(strategy, toy_gan_problem(), Setup(evaluator=toy_evaluator))
     assert check_replay(trial) > 20

@@ -15,12 +15,12 @@ S = TypeVar("S", bound=Settings)
 
 OURS: Final[dict[str, dict[str, Any]]] = {
     "": {"confidence": 0.84, "cap": 2.0},
-    "generators": {"paths": 4, "finalists": 8},
+    "generators": {"paths": 4},
     "discriminators": {"replicates": 2, "weights": "own", "stop": True, "confirm": 6},
 }
 PUBLISHED: Final[dict[str, dict[str, Any]]] = {
     "": {"confidence": 0.0, "cap": 0.0},
-    "generators": {"paths": 1, "finalists": 0},
+    "generators": {"paths": 1},
     "discriminators": {"replicates": 1, "weights": "shared", "stop": False, "confirm": 0},
 }
 
@@ -36,11 +36,6 @@ class GeneratorStage(Settings):
         epochs: Epochs on the population before each.
         population: Generators; half of them are kept, as many are made.
         paths: Generators in one step of the discriminator; None for 4, in mode paper 1.
-        finalists: The best so many of the last round are trained by themselves, with the
-            discriminator held, and the best of these is found: scores with shared weights say
-            little of what a generator becomes alone. 0 to let the scores decide, else 2 or more.
-            None for 8, in mode paper 0.
-        finalist_epochs: Of each such training, all from one seed.
     """
 
     discriminator: str = "AutoGAN"
@@ -49,8 +44,6 @@ class GeneratorStage(Settings):
     epochs: int = Field(10, ge=1)
     population: int = Field(32, ge=2, le=10_000)
     paths: int | None = Field(None, ge=1)
-    finalists: int | None = Field(None, ge=0, le=10_000)
-    finalist_epochs: int = Field(20, ge=1)
 
 
 class DiscriminatorStage(Settings):
@@ -130,10 +123,6 @@ class EaganSettings(Settings):
             raise ConfigError(
                 f"groups={self.groups} of samples={self.samples} have fewer than 2 images",
                 "lower groups",
-            )
-        if self.generators.finalists == 1:
-            raise ConfigError(
-                "generators.finalists=1 leaves nothing to choose from", "say 0, or 2 or more"
             )
         last = self.resolved.discriminators
         if last.rounds and last.stop and (last.replicates or 1) < 2:

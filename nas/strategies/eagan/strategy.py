@@ -8,10 +8,9 @@ copies get the weights of the best one.
 
 Where we differ (`mode=paper` is the other way): the last front is cut by crowding (NSGA-II), only
 differences that exceed chance count, what is far behind cannot survive by its size; several
-generators share a step of the discriminator, and the best of stage 1 are trained by themselves
-before one of them is found; discriminators are trained in several pairs each, and stage 2 ends
-where no gain over the discriminator of stage 1 can be told from chance. What shares weights lives
-in `nas.oneshot` and is asked for by calls to the session "gan".
+generators share a step of the discriminator; discriminators are trained in several pairs each, and
+stage 2 ends where no gain over the discriminator of stage 1 can be told from chance. The numerics
+live in `nas.oneshot` and are asked for by calls to the session "gan".
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from evolution.member import Member
 from nas.core.architecture import Candidate
 from nas.core.errors import CandidateError, ConfigError, NasError, UnsupportedError
 from nas.core.problem import Problem
-from nas.core.work import Call, Evaluate, Outcome, Request
+from nas.core.work import Call, Outcome, Request
 from nas.strategies.base import Strategy
 from nas.strategies.eagan.gain import Gain, gain_over
 from nas.strategies.eagan.population import Figures, Population
@@ -164,7 +163,7 @@ class Search:
     # -- stage 1: many to one ---------------------------------------------------------------------
 
     def generators(self) -> Steps:
-        """Evolve the paths of a supernet of generators, then train the best by themselves."""
+        """Evolve the paths of a supernet of generators against one discriminator."""
         s = self._settings.generators
         discriminators: Any = get_space("gan-discriminator")
         yield from _ask("begin", discriminator=discriminators.format(self._fixed))
@@ -186,38 +185,13 @@ class Search:
             best = population.best(members)
             if not math.isfinite(best.violation):
                 raise CandidateError("no generator makes images", "lower the learning rates")
-            self._pick(population, members)
+            front = [m.candidate for m, at in population.graded(members) if at == 0]
+            order = dict.fromkeys([best.candidate, *front])
+            self.found = list(order)[: self._settings.picks]
             if number + 1 < s.rounds:
                 population.next_round(members)
-        why = yield from self._trials(population, members)
-        self._decide(GENERATOR, population.text(self.found[0]), best.costs[0], why)
+        self._decide(GENERATOR, population.text(self.found[0]), best.costs[0])
         self._decided = True
-
-    def _pick(self, population: Population, members: Sequence[Member]) -> None:
-        """Find the best one and others of its front."""
-        front = [m.candidate for m, at in population.graded(members) if at == 0]
-        order = dict.fromkeys([population.best(members).candidate, *front])
-        self.found = list(order)[: self._settings.picks]
-
-    def _trials(
-        self, population: Population, members: Sequence[Member]
-    ) -> Generator[Request, Any, str | None]:
-        """Train the finalists, and find the best of them; why it is, None without finalists."""
-        s = self._settings.generators
-        able = [m.candidate for m, _ in population.graded(members) if math.isfinite(m.violation)]
-        if not (tried := able[: s.finalists]):
-            return None
-        seed = int(self._rng.integers(2**31))  # one for all, so that they differ in less
-        works = [Evaluate(c, s.finalist_epochs, seed, tags={"stage": "finalist"}) for c in tried]
-        outcomes: Sequence[Outcome] = yield works
-        population.alive = tried
-        alone = population.members([o.figures if o.ok else None for o in outcomes])
-        best = population.best(alone)
-        if not math.isfinite(best.violation):
-            return "no finalist could be trained by itself, so shared weights decide"
-        self._pick(population, alone)
-        figure = f"{self._problem.objectives[0].metric} {best.costs[0]:.4g}"
-        return f"{figure} after {s.finalist_epochs} epochs by itself, the best of {len(tried)}"
 
     # -- stage 2: one to one ----------------------------------------------------------------------
 

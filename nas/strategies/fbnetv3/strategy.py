@@ -91,7 +91,8 @@ class FbnetV3Settings(Settings):
         epochs: Epochs of a training in full; None for the recipe's own.
         levels: Budgets up to `epochs` at which the first batch is read where trainings have no
             curve, as in a table; empty for curves.
-        pool: Members of the quasi-random pool; by default 4,000, published 20,000.
+        pool: Members of the quasi-random pool, no fewer than `first`; by default 4,000, published
+            20,000.
         first: Trainings of the first batch, all in full.
         batch: Trainings of every later batch, in units of one that ends where it may.
         rounds: Batches, the first one included.
@@ -145,10 +146,9 @@ class FbnetV3Settings(Settings):
             raise ConfigError(
                 f"levels {list(self.levels)}", "expected growing numbers up to epochs"
             )
-        pool = self.complete.pool
-        if pool is not None and pool < self.first:
+        if self.pool is not None and self.pool < self.first:
             raise ConfigError(
-                f"a pool of {pool} for a first batch of {self.first}",
+                f"a pool of {self.pool} for a first batch of {self.first}",
                 "enlarge the pool, or lower first",
             )
         return self
@@ -162,6 +162,7 @@ class FbnetV3Settings(Settings):
             defaults["predictor_settings"] = dict(ALONE)
         if self.levels:
             defaults["epochs"] = self.levels[-1]
+        defaults["pool"] = max(defaults["pool"], self.first)
         missing = {name: value for name, value in defaults.items() if getattr(self, name) is None}
         return self.model_copy(update=missing)
 
