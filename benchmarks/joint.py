@@ -160,11 +160,15 @@ def task(args: argparse.Namespace) -> dict[str, object]:
 ARMS = ("joint", "architectures", "recipes", "nsga2", "random")
 
 
-def summary(path: Path) -> None:
-    reader = csv.DictReader(path.open())
-    if tuple(reader.fieldnames or ()) != FIELDS:
-        raise SystemExit(f"{path} has other columns than this benchmark writes")
-    rows = list(reader)
+def read(path: Path, parser: argparse.ArgumentParser) -> list[dict[str, str]]:
+    """The rows of a file of ours; of any other it says so and ends."""
+    rows = csv.DictReader(path.open())
+    if tuple(rows.fieldnames or ()) != FIELDS:
+        parser.error(f"{path} has other columns: name another file")
+    return list(rows)
+
+
+def summary(rows: Sequence[dict[str, str]]) -> None:
     for about in dict.fromkeys(tuple(row[name] for name in TASK) for row in rows):
         table: dict[str, dict[int, dict[str, str]]] = {arm: {} for arm in ARMS}
         for row in rows:
@@ -212,7 +216,7 @@ def main() -> None:
     parser.add_argument("--summary", type=Path)
     args = parser.parse_args()
     if args.summary:
-        summary(args.summary)
+        summary(read(args.summary, parser))
         return
     torch.set_num_threads(1)
     space = get_space(args.space)
@@ -222,10 +226,7 @@ def main() -> None:
     largest = max(space.cost(space.sample(rng), shape, 10, **scale).macs for _ in range(2000))
     done = set()
     if args.csv.exists():
-        rows = csv.DictReader(args.csv.open())
-        if tuple(rows.fieldnames or ()) != FIELDS:
-            parser.error(f"{args.csv} has other columns: name another file")
-        done = {tuple(row[name] for name in KEY) for row in rows}
+        done = {tuple(row[name] for name in KEY) for row in read(args.csv, parser)}
     for seed in range(args.first, args.first + args.seeds):
         for arm in args.arms:
             key = {**task(args), "seed": seed, "arm": arm}
@@ -239,7 +240,7 @@ def main() -> None:
                     writer.writeheader()
                 writer.writerow(row)
             print(row, flush=True)
-    summary(args.csv)
+    summary(read(args.csv, parser))
 
 
 if __name__ == "__main__":

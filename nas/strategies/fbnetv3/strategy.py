@@ -146,6 +146,10 @@ class FbnetV3Settings(Settings):
             raise ConfigError(
                 f"levels {list(self.levels)}", "expected growing numbers up to epochs"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _pool_feeds_the_first_batch(self) -> FbnetV3Settings:
         if self.pool is not None and self.pool < self.first:
             raise ConfigError(
                 f"a pool of {self.pool} for a first batch of {self.first}",
