@@ -2,7 +2,8 @@
 
     python benchmarks/eagan.py [--seed 0] [--scale quick] [--set KEY=VALUE ...]
         [--objectives fd_classifier:min ...] [--epochs 40] [--fresh 5] [--random 20]
-        [--random-seeds 2] [--best-of] [--baselines] [--classes 10] [--rank 20] [--save FILE]
+        [--random-seeds 2] [--best-of] [--baselines] [--classes 10] [--rank 20] [--rank-seeds 2]
+        [--save FILE]
 
 The search is that of ``nas search --space gan`` without what follows it. Trainings are those of
 the evaluator `gan`: pairs at 12 channels, 40 epochs of 25 steps, as after a search; reported is
@@ -17,8 +18,10 @@ digits (1.8 between, 2.2 within) it is below 0.05 in a sixth of draws in which n
 its best on the same fresh seeds. ``--baselines``: members made by hand or published, likewise.
 ``--classes N``: N trainings of the pair found; how many of the ten classes have at least one in a
 hundred of its images, as the extractor sees them.
-``--rank N``: rank correlation of scores with shared weights, at the end of stage 1, and distances
-of N random generators trained by themselves, with the ceiling that two seeds of the latter have.
+``--rank N``: rank correlation of scores with shared weights, at the end of stage 1, and mean
+distances of N random generators trained by themselves on ``--rank-seeds`` seeds each. Beside it
+stands how well two seeds agree (the mean over pairs of them), and what scores would reach that
+ordered generators as endlessly many seeds do: the root of the mean's reliability.
 ``--save FILE``: every training goes there as it is made, a line of JSON each, and none that is
 there is made again: an interrupted benchmark goes on where it was once it has searched again.
 """
@@ -31,6 +34,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -230,35 +234,52 @@ def rank(trainings: Trainings, asked: Any, session: Any) -> None:
     alone = np.array(
         [
             [trainings(space.candidate(m), asked.epochs, s)["fd_classifier"] for m in members]
-            for s in range(2)
+            for s in range(asked.rank_seeds)
         ]
     )
     keep = np.isfinite(alone).all(0) & np.isfinite(scores)
     shared, alone = np.array(scores)[keep], alone[:, keep]
-    print(f"shared {said(shared)}\nalone 0 {said(alone[0])}\nalone 1 {said(alone[1])}")
-    for name, first, second in (
-        ("supernet and mean of two trainings", shared, alone.mean(0)),
-        ("supernet and one training", shared, alone[0]),
-        ("ceiling: two trainings", alone[0], alone[1]),
+    print(f"shared {said(shared)}")
+    for seed, row in enumerate(alone):
+        print(f"alone {seed} {said(row)}")
+    count = len(alone)
+    mean = alone.mean(0)
+    for name, of in (
+        (f"supernet and mean of {count} trainings", lambda at: orders(shared[at], mean[at])),
+        ("two trainings", lambda at: agreement(alone[:, at])),
+        (f"ceiling of a mean of {count}", lambda at: ceiling(agreement(alone[:, at]), count)),
     ):
-        value = spearmanr(first, second).statistic
-        low, high = interval(first, second)
+        value, low, high = resampled(of, len(shared))
         print(
-            f"rank correlation, {name}: {value:.2f} (95% {low:.2f} to {high:.2f}),"
-            f" {len(first)} generators",
+            f"rank correlation, {name}: {value:.3f} (95% {low:.3f} to {high:.3f}),"
+            f" {len(shared)} generators",
             flush=True,
         )
 
 
-def interval(first: Any, second: Any, draws: int = 2000) -> tuple[float, float]:
-    """Percentiles over resampled pairs."""
+def orders(first: Any, second: Any) -> float:
+    """Spearman's correlation."""
+    return float(spearmanr(first, second).statistic)
+
+
+def agreement(alone: Any) -> float:
+    """Mean correlation of two rows."""
+    return float(np.mean([orders(*pair) for pair in combinations(alone, 2)]))
+
+
+def ceiling(two: float, count: int) -> float:
+    """Root of the reliability of a mean of rows (Spearman and Brown), from that of one."""
+    return float(np.sqrt(count * two / (1 + (count - 1) * two))) if two > 0 else 0.0
+
+
+def resampled(
+    statistic: Callable[[Any], float], count: int, draws: int = 2000
+) -> tuple[float, float, float]:
+    """A statistic of places, and its percentiles over resampled ones."""
     rng = np.random.default_rng(0)
-    found = []
-    for _ in range(draws):
-        places = rng.integers(len(first), size=len(first))
-        found.append(spearmanr(first[places], second[places]).statistic)
+    found = [statistic(rng.integers(count, size=count)) for _ in range(draws)]
     low, high = np.nanpercentile(found, [2.5, 97.5])
-    return float(low), float(high)
+    return statistic(np.arange(count)), float(low), float(high)
 
 
 def main() -> None:
@@ -275,6 +296,7 @@ def main() -> None:
     parser.add_argument("--baselines", action="store_true")
     parser.add_argument("--classes", type=int, default=0)
     parser.add_argument("--rank", type=int, default=0)
+    parser.add_argument("--rank-seeds", type=int, default=2)
     parser.add_argument("--save", type=Path, help="file to keep trainings in, and to go on from")
     asked = parser.parse_args()
     torch.set_num_threads(1)

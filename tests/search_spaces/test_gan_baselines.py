@@ -199,3 +199,18 @@ def test_they_stand_alone(space: str, member: str, form: str, tmp_path: Path) ->
         again = module["load"]()  # type: ignore[operator]
         x = torch.randn(2, *found.shapes((1, 16, 16), 10, **scale)[0])
         assert (again(x) - network.eval()(x)).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("space", "member"),
+    [("gan", "EAGAN"), ("gan", "AdversarialNAS"), *(("gan-baselines", name) for name in MEMBERS)],
+)
+def test_what_says_that_it_scores_images_one_by_one_does_so(space: str, member: str) -> None:
+    found = get_space(space)
+    settings = {**SMALL, "spectral_norm": False}
+    scale = {name: settings[name] for name in settings if name in found.scale}
+    judge: nn.Module = found.network(found.members[member], (1, 8, 8), **scale).discriminator
+    real, fake = torch.randn(2, 6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    apart = torch.cat([judge(real), judge(3 * fake)])
+    together = judge(torch.cat([real, 3 * fake]))
+    assert getattr(judge, "separable", False) == torch.allclose(apart, together, atol=1e-5)

@@ -83,7 +83,9 @@ class PairLearner:
 
     Args:
         generator: Maps latent vectors (n, latent) to images in [-1, 1]; in its place.
-        discriminator: Maps images to scores (n,) or (n, 1); in its place.
+        discriminator: Maps images to scores (n,) or (n, 1); in its place. Real and generated images
+            are scored in one batch if it has a true attribute `separable`: if the score of an image
+            does not depend on the others.
         latent: Length of a latent vector.
         placed: Training images.
         recipe: How to train.
@@ -120,6 +122,11 @@ class PairLearner:
         }
         self._pairs = row.pairs
         networks = {"discriminator": discriminator, "generator": generator}
+        if recipe.channels_last:
+            # Before there are optimizers: fused ones read weights, gradients and moments as if all
+            # lay in memory alike, and give wrong weights without a word where they do not.
+            for network in networks.values():
+                network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.parameters = {
             side: [p for p in network.parameters() if p.requires_grad]
             for side, network in networks.items()
@@ -192,23 +199,30 @@ class PairLearner:
             fake = self.generator(latents(len(real), self._latent, self._chance))
         recipe = self.recipe
         due = self._gamma > 0 and self.step % recipe.penalty_every == 0
-        weight = self._gamma * recipe.penalty_every / 2
+        weight = self._gamma * recipe.penalty_every
+        count, batches = len(real), [real, fake]
+        if getattr(self.discriminator, "separable", False):
+            batches = [torch.cat(batches)]
 
         def score(images: Tensor) -> Tensor:
-            return self._score(view(images))
+            return self._score(torch.cat([view(part) for part in torch.split(images, count)]))
 
         def loss() -> Tensor:
-            if not due:
-                on_real, on_fake, penalty = score(real), score(fake), None
-            else:
-                on_real, r1 = gradient_penalty(score, real)
-                on_fake, r2 = gradient_penalty(score, fake)
-                penalty = weight * (r1 + r2)
-            found: Tensor = self._minimised["discriminator"](on_real, on_fake)
-            self._note(found, 0, torch.cat([on_real, on_fake]))
-            return found if penalty is None else found + penalty
+            scores, penalties = [], []
+            for batch in batches:
+                if due:
+                    of_batch, penalty = gradient_penalty(score, batch)
+                    penalties.append(penalty)
+                else:
+                    of_batch = score(batch)
+                scores.append(of_batch)
+            both = torch.cat(scores)
+            found: Tensor = self._minimised["discriminator"](*torch.split(both, count))
+            self._note(found, 0, both)
+            if penalties:  # half of R1 and half of R2
+                found = found + weight * torch.stack(penalties).mean()
+            return found
 
-        count = len(real)
         self.count({"generator": FORWARD}, count)
         self._move("discriminator", loss, {"discriminator": 2 * (TWICE if due else 1.0)}, count)
 

@@ -67,6 +67,7 @@ class GanRecipe(Settings):
             quarter of what was won.
         collapse_checks: Epochs on end that it may be so before the pair is given up.
         saturation: Largest mean size of a score before the pair is given up.
+        channels_last: Memory layout of convolutions; faster on CPU and on tensor cores.
     """
 
     epochs: int = Field(default=100, ge=1)
@@ -90,6 +91,7 @@ class GanRecipe(Settings):
     collapse_factor: float = Field(default=1.5, ge=0)
     collapse_checks: int = Field(default=3, ge=1)
     saturation: float = Field(default=1e4, gt=0)
+    channels_last: bool = True
 
     @field_validator("augment", mode="before")
     @classmethod

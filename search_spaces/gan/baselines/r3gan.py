@@ -102,7 +102,12 @@ class BareDiscriminator(nn.Module):
     Args:
         image_shape: Channels, height, width of an image; the sides are equal, a multiple of 8.
         channels: How many there are everywhere.
+
+    Attributes:
+        separable: An image's score is a matter of that image alone, whatever is in its batch.
     """
+
+    separable = True
 
     def __init__(self, image_shape: tuple[int, int, int], channels: int) -> None:
         super().__init__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,14 @@ def fit(
     return result, [t.clone() for n in networks for t in n.state_dict().values()]
 
 
+class Counted:
+    """Sizes of the batches that a network is given."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.sizes: list[int] = []
+        network.register_forward_pre_hook(lambda _, given: self.sizes.append(len(given[0])))
+
+
 def same(first: list[Tensor], second: list[Tensor]) -> bool:
     return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
@@ -132,6 +141,46 @@ def test_what_a_training_costs() -> None:
     )
     plain, _ = fit({"loss": "hinge", "n_critic": 2})
     assert plain.figures["gradient_evaluations"] == pytest.approx(3 * (6 * (2 + third) + 3 * 2))
+
+
+@pytest.mark.parametrize("which", [w for w in RECIPES if w != "hinge"])
+def test_images_scored_in_one_batch_teach_what_they_do_in_two(which: str) -> None:
+    """A spectral norm, which goes on with each pass, has one instead of two."""
+    taught: list[list[Tensor]] = []
+    for separable in (False, True):
+        generator, discriminator = pair()
+        discriminator.separable = separable
+        passes = Counted(discriminator)
+        placed = Placed(images(), "cpu")
+        learner = PairLearner(
+            generator, discriminator, LATENT, placed, recipe(**RECIPES[which]), 3, 0
+        )
+        learner.begin_epoch()
+        learner._teach_discriminator()
+        taught.append([p.grad.clone() for p in discriminator.parameters() if p.grad is not None])
+        assert learner.passes["discriminator"] == 8 * (2 if which == "no average" else 4)
+        assert passes.sizes == ([16] if separable else [8, 8])
+    assert len(taught[0]) == 6
+    for apart, together in zip(*taught, strict=True):
+        assert torch.allclose(apart, together, rtol=1e-4, atol=1e-6)
+
+
+def test_layouts_of_memory_are_those_of_the_recipe_everywhere() -> None:
+    """Fused optimizers take weights, gradients and moments to lie in memory alike."""
+    for channels_last in (True, False):
+        generator, discriminator = pair()
+        learner = PairLearner(
+            *(generator, discriminator, LATENT, Placed(images(), "cpu")),
+            *(recipe(channels_last=channels_last), 3, 0),
+        )
+        learner.begin_epoch()
+        learner.take_step()
+        learner.load_state(copy.deepcopy(learner.state()))
+        learner.take_step()
+        kernel: Any = discriminator[2].weight
+        moments = learner.optimizers["discriminator"].state[kernel]
+        for tensor in (kernel, kernel.grad, moments["exp_avg"], moments["exp_avg_sq"]):
+            assert tensor.is_contiguous(memory_format=torch.channels_last) == channels_last
 
 
 def test_only_the_network_whose_step_it_is_moves() -> None:
