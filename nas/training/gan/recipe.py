@@ -184,7 +184,7 @@ class GanRecipe(Settings):
 GAN_RECIPES: Registry[GanRecipe] = Registry("GAN recipe", "nas.gan_recipes")
 GAN_RECIPES.add(
     "gan-digits",
-    GanRecipe(epochs=40, batch_size=32, learning_rate=1e-3),
+    GanRecipe(epochs=40, batch_size=32, learning_rate=4e-3),
     "small grey images, some hundreds of them",
 )
 GAN_RECIPES.add(
