@@ -1,16 +1,18 @@
 """GANs of cells on digits, 400 steps each: losses side by side, and how many random ones train.
 
-    python benchmarks/gan_training.py [--losses] [--random 20] [--speed 6] [--epochs 16] [--seeds 3]
+    python benchmarks/gan_training.py [--losses] [--rates 4] [--random 20] [--speed 6]
+        [--epochs 16] [--seeds 3]
 
 EAGAN's generator at 12 channels with 24 latent numbers, AutoGAN's discriminator at 12, batches of
-32, Adam(0, 0.9) at 1e-3: the networks are trained by the evaluator `gan` as a search trains them,
+32, Adam(0, 0.9) at 4e-3: the networks are trained by the evaluator `gan` as a search trains them,
 805 images, 25 steps an epoch. Printed is the Frechet distance of 2,000 images of the averaged
 generator by the built-in classifier, against validation and against test images, and beside it
 what that extractor says of uniform noise and of real images.
 
 ``--losses``: the regularised relativistic loss at three weights of its penalties, hinge with
-spectral normalisation, each with and without augmentation. ``--random N``: N random pairs'
-generators with AutoGAN's discriminator, one seed each. ``--speed N``: CPU time of a step of N such
+spectral normalisation at two rates, each with and without augmentation. ``--rates N``: four rates,
+two seeds each of EAGAN's generator and N - 1 random ones. ``--random N``: N random generators, one
+seed each. ``--speed N``: CPU time of a step of N such
 pairs, against one that scores real and generated images each in a batch of their own, with and
 without convolutions in torch's own layout; in turns of ten steps, the median of ten turns.
 """
@@ -41,12 +43,13 @@ from nas.training.stream import Placed
 from search_spaces import get_space
 
 SCALE = {"generator_channels": 12, "discriminator_channels": 12, "latent": 24}
-RECIPE = {"batch_size": 32, "learning_rate": 1e-3, "collapse_factor": 0.0}
+RECIPE = {"batch_size": 32, "learning_rate": 4e-3, "collapse_factor": 0.0}
 LOSSES: list[dict[str, Any]] = [
     {"gamma": 0.5},
     {"gamma": 0.125},
     {"gamma": 2.0},
     {"loss": "hinge"},
+    {"loss": "hinge", "learning_rate": 1e-3},
     {"gamma": 0.5, "augment": ["translation"]},
     {"loss": "hinge", "augment": ["translation"]},
 ]
@@ -78,7 +81,22 @@ def trained(candidate: Candidate, recipe: Mapping[str, Any], epochs: int, seed: 
     )
 
 
+RATES = (1e-3, 2e-3, 4e-3, 8e-3)
 FOUND: list[float] = []
+
+
+def rates(candidates: Sequence[Candidate], epochs: int) -> None:
+    """Print what each rate makes of the candidates, two seeds of each."""
+    for rate in RATES:
+        FOUND.clear()
+        for candidate in candidates:
+            for seed in range(2):
+                trained(candidate, {"gamma": 0.5, "learning_rate": rate}, epochs, seed)
+        print(
+            f"rate {rate}: {' '.join(f'{value:.2f}' for value in FOUND)},"
+            f" median {statistics.median(FOUND):.2f}",
+            flush=True,
+        )
 
 
 def stepper(candidate: Candidate, *, together: bool, channels_last: bool) -> Callable[[], float]:
@@ -129,16 +147,25 @@ def speed(candidates: Sequence[Candidate]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--losses", action="store_true", help="compare losses")
+    parser.add_argument("--rates", type=int, default=0, help="generators to compare rates on")
     parser.add_argument("--random", type=int, default=0, help="random generators to train")
     parser.add_argument("--speed", type=int, default=0, help="random generators to time")
     parser.add_argument("--epochs", type=int, default=16)
     parser.add_argument("--seeds", type=int, default=3)
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    generators = get_space("gan-generator")
+    space, generators = get_space("gan"), get_space("gan-generator")
+    rng = np.random.default_rng(0)
+    eagan = Candidate(space.members["EAGAN_G"])
+    drawn = [
+        generators.candidate(generators.sample(rng))
+        for _ in range(max(asked.speed, asked.random, asked.rates))
+    ]
     if asked.speed:
-        rng = np.random.default_rng(0)
-        speed([generators.candidate(generators.sample(rng)) for _ in range(asked.speed)])
+        speed(drawn[: asked.speed])
+    if asked.rates:
+        rates([eagan, *drawn[: asked.rates - 1]], asked.epochs)
+    if asked.speed or asked.rates:
         return
     data = load_data("digits")
     extractor = built("classifier", data, 0, "cpu")
@@ -149,19 +176,15 @@ def main() -> None:
         f" test images {judge.distance(data.test_split().images):.2f}",
         flush=True,
     )
-    space = get_space("gan")
-    eagan = space.members["EAGAN_G"]
     for recipe in LOSSES if asked.losses else LOSSES[:1] if not asked.random else []:
         FOUND.clear()
         for seed in range(asked.seeds):
-            line = trained(Candidate(eagan), recipe, asked.epochs, seed)
+            line = trained(eagan, recipe, asked.epochs, seed)
             print(f"{recipe}, seed {seed}: {line}", flush=True)
         if FOUND:
             print(f"{recipe}: median {statistics.median(FOUND):.2f}", flush=True)
-    rng = np.random.default_rng(0)
     FOUND.clear()
-    for number in range(asked.random):
-        candidate = generators.candidate(generators.sample(rng))
+    for number, candidate in enumerate(drawn[: asked.random]):
         print(f"random {number}: {trained(candidate, LOSSES[0], asked.epochs, 0)}", flush=True)
     if FOUND:
         print(
