@@ -262,7 +262,7 @@ class GanSession:
     def _stage_one(self, fixed: Genotype) -> GeneratorTraining:
         stage = self._settings.generators
         horizon = stage.warmup + stage.rounds * stage.epochs
-        return GeneratorTraining(self._parts, fixed, stage.paths or 1, horizon)
+        return GeneratorTraining(self._parts, fixed, stage.paths, horizon)
 
     @property
     def _generators(self) -> GeneratorTraining:

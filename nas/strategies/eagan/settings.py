@@ -15,12 +15,10 @@ S = TypeVar("S", bound=Settings)
 
 OURS: Final[dict[str, dict[str, Any]]] = {
     "": {"confidence": 0.84, "cap": 2.0},
-    "generators": {"paths": 4},
     "discriminators": {"replicates": 2, "weights": "own", "stop": True, "confirm": 6},
 }
 PUBLISHED: Final[dict[str, dict[str, Any]]] = {
     "": {"confidence": 0.0, "cap": 0.0},
-    "generators": {"paths": 1},
     "discriminators": {"replicates": 1, "weights": "shared", "stop": False, "confirm": 0},
 }
 
@@ -35,7 +33,9 @@ class GeneratorStage(Settings):
         rounds: Selections.
         epochs: Epochs on the population before each.
         population: Generators; half of them are kept, as many are made.
-        paths: Generators in one step of the discriminator; None for 4, in mode paper 1.
+        paths: Generators in one step of the discriminator, which share its batch. With one, as
+            published, a supernet comes to shorter distances than with two or four, and a step is
+            cheaper (benchmarks/RESULTS.md).
     """
 
     discriminator: str = "AutoGAN"
@@ -43,7 +43,7 @@ class GeneratorStage(Settings):
     rounds: int = Field(18, ge=1)
     epochs: int = Field(10, ge=1)
     population: int = Field(32, ge=2, le=10_000)
-    paths: int | None = Field(None, ge=1)
+    paths: int = Field(1, ge=1)
 
 
 class DiscriminatorStage(Settings):
@@ -143,11 +143,10 @@ class EaganSettings(Settings):
     def resolved(self) -> EaganSettings:
         """The settings with what follows the mode filled in."""
         table = PUBLISHED if self.mode == "paper" else OURS
-        parts = {name: _filled(getattr(self, name), table[name]) for name in table if name}
-        last = parts["discriminators"]
+        last = _filled(self.discriminators, table["discriminators"])
         if self.discriminators.confirm is None and last.weights != "own":
-            parts["discriminators"] = last.model_copy(update={"confirm": 0})
-        return _filled(self, table[""]).model_copy(update=parts)
+            last = last.model_copy(update={"confirm": 0})
+        return _filled(self, table[""]).model_copy(update={"discriminators": last})
 
 
 def _filled(settings: S, defaults: dict[str, Any]) -> S:

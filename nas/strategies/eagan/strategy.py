@@ -7,10 +7,10 @@ trains its own copy of the generator that was found, by which it is judged; befo
 copies get the weights of the best one.
 
 Where we differ (`mode=paper` is the other way): the last front is cut by crowding (NSGA-II), only
-differences that exceed chance count, what is far behind cannot survive by its size; several
-generators share a step of the discriminator; discriminators are trained in several pairs each, and
-stage 2 ends where no gain over the discriminator of stage 1 can be told from chance. The numerics
-live in `nas.oneshot` and are asked for by calls to the session "gan".
+differences that exceed chance count, what is far behind cannot survive by its size; discriminators
+are trained in several pairs each, and stage 2 ends where no gain over the discriminator of stage 1
+can be told from chance. The numerics live in `nas.oneshot` and are asked for by calls to the
+session "gan".
 """
 
 from __future__ import annotations
