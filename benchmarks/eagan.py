@@ -60,6 +60,7 @@ from nas.oneshot.gan import open_gan_supernet
 from nas.strategies.eagan.strategy import Eagan
 from nas.training import load_data, load_weights
 from nas.training.gan.images import drawn
+from nas.training.gan.recipe import GanRecipe, default_gan_recipe
 from search_spaces import get_space
 
 FRESH = 1000
@@ -118,6 +119,10 @@ class Trainings:
 
     def __init__(self, config: RunConfig, path: Path | None = None) -> None:
         self.config, self._path = config, path
+        usual = default_gan_recipe(load_data(config.data, config.seed))
+        recipe = GanRecipe.from_settings(config.recipe, usual).model_dump(mode="json")
+        searched = {"settings", "objectives", "recipe"}  # the first two matter to the search alone
+        self._about = content_id([config.model_dump(mode="json", exclude=searched), recipe])
         text = path.read_text() if path is not None and path.exists() else ""
         whole = text[: text.rfind("\n") + 1]  # the last line may have been cut off
         self._known: dict[str, dict[str, float]] = {
@@ -130,8 +135,7 @@ class Trainings:
         self, candidate: Candidate, epochs: int, seed: int, split: str = "test"
     ) -> dict[str, float]:
         """Figures of one training, `classes` among them; none of a failed one."""
-        about = content_id(self.config.model_dump(mode="json", exclude={"settings", "objectives"}))
-        key = (about, candidate.id, epochs, seed, split)  # those two are the search's
+        key = (self._about, candidate.id, epochs, seed, split)
         if (name := json.dumps(key)) not in self._known:
             self._known[name] = trained(self.config, candidate, epochs, seed, split)
             if self._path is not None:
@@ -299,6 +303,8 @@ def main() -> None:
     parser.add_argument("--rank-seeds", type=int, default=2)
     parser.add_argument("--save", type=Path, help="file to keep trainings in, and to go on from")
     asked = parser.parse_args()
+    if asked.rank_seeds < 2:
+        parser.error("--rank-seeds is at least 2: one training says nothing of chance")
     torch.set_num_threads(1)
     given = {"space": "gan", "preset": asked.scale, "seed": asked.seed, "device": "cpu"}
     if asked.objectives:

@@ -20,6 +20,7 @@ of ten steps, the median of ten turns.
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -71,6 +72,7 @@ def trained(candidate: Candidate, recipe: Mapping[str, Any], epochs: int, seed: 
     try:
         reply = evaluator.evaluate(Evaluate(candidate, epochs, seed, "test"), Context())
     except CandidateError as error:
+        FOUND.append(math.inf)
         return f"failed: {error}"
     found = reply.figures
     FOUND.append(found["fd_classifier"])
@@ -84,6 +86,7 @@ def trained(candidate: Candidate, recipe: Mapping[str, Any], epochs: int, seed: 
 
 RATES = (1e-3, 2e-3, 4e-3, 8e-3)
 FOUND: list[float] = []
+"""Distances of the trainings so far, infinite of those that failed."""
 
 
 def rates(candidates: Sequence[Candidate], epochs: int) -> None:
@@ -105,7 +108,7 @@ def stepper(candidate: Candidate, *, together: bool, channels_last: bool) -> Cal
     data = load_data("digits")
     recipe = default_gan_recipe(data).but(channels_last=channels_last)
     pair: Any = build_pair(candidate, data.input_shape, SCALE, recipe.loss, 0)
-    pair.discriminator.separable = together
+    pair.discriminator.scores_apart = together
     placed = Placed(data.train, "cpu")
     learner = PairLearner(pair.generator, pair.discriminator, SCALE["latent"], placed, recipe, 9, 0)
     learner.begin_epoch()
@@ -154,6 +157,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=16)
     parser.add_argument("--seeds", type=int, default=3)
     asked = parser.parse_args()
+    if (asked.speed or asked.rates) and (asked.losses or asked.random):
+        parser.error("--speed and --rates go without --losses and --random")
     torch.set_num_threads(1)
     space, generators = get_space("gan"), get_space("gan-generator")
     rng = np.random.default_rng(0)
@@ -189,7 +194,7 @@ def main() -> None:
         print(f"random {number}: {trained(candidate, LOSSES[0], asked.epochs, 0)}", flush=True)
     if FOUND:
         print(
-            f"{len(FOUND)} of {asked.random} finite; worst {max(FOUND):.2f},"
+            f"{sum(map(math.isfinite, FOUND))} of {asked.random} finite; worst {max(FOUND):.2f},"
             f" median {statistics.median(FOUND):.2f}"
         )
 

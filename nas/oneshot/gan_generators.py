@@ -49,8 +49,8 @@ DRAWS: Final = 200
 class GeneratorTraining:
     """One supernet, one discriminator, one optimizer of each.
 
-    Every step of the discriminator is on the images of a few generators, which then learn from it:
-    gradients reach their operations only, and what got none is not moved. Where the recipe has
+    Every step of the discriminator is on the images of a generator or a few, which then learn from
+    it: gradients reach their operations only, and what got none is not moved. Where the recipe has
     several steps of the discriminator for one of the generators, those that learn are drawn for
     themselves, so that each does so as often as any other.
 

@@ -91,7 +91,7 @@ class OnPath(nn.Module):
         super().__init__()
         self.network = network
         self.path = path
-        self.separable = bool(getattr(network, "separable", False))
+        self.scores_apart = getattr(network, "scores_apart", False) is True
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images to scores ``(B, 1)``."""

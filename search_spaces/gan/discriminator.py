@@ -101,10 +101,10 @@ class Discriminator(nn.Module):
     Attributes:
         arguments: The arguments.
         rows: The path that is taken where none is named.
-        separable: An image's score is a matter of that image alone, whatever is in its batch.
+        scores_apart: An image's score is a matter of that image alone, whatever is in its batch.
     """
 
-    separable = True
+    scores_apart = True
 
     def __init__(
         self,

@@ -29,6 +29,14 @@ from .gan_driver import (
 # -- the hand-over (A7, A8) -----------------------------------------------------------------------
 
 
+def test_a_path_of_discriminators_is_shown_real_and_generated_images_at_once() -> None:
+    ask = stage_two()
+    sizes: list[int] = []
+    ask.two.supernet.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+    ask("warm_up", epochs=1)
+    assert set(sizes) == {24}
+
+
 @pytest.mark.parametrize("ema", [0.9, None])
 def test_stage_2_begins_with_the_trained_weights_of_stage_1(ema: float | None) -> None:
     ask = stage_one(recipe={"ema_decay": ema})

@@ -89,8 +89,8 @@ class EaganSettings(Settings):
     """Settings of the strategy `eagan`.
 
     Attributes:
-        mode: "paper" for the published rules: no crowding distance, no cap, no standard errors, one
-            path a step, shared weights, no early end.
+        mode: "paper" for the published rules: no crowding distance, no cap, no standard errors,
+            shared weights, no early end.
         crossover: Probability that a child has one edge of a second parent.
         mutation: Probability that one of its edges is then exchanged.
         confidence: How sure domination must be for standard errors to count; 0 compares figures as

@@ -21,10 +21,10 @@ from nas.training.gan.losses import gradient_penalty
 from nas.training.gan.recipe import GanRecipe
 from nas.training.randomness import derive, global_state, set_global_state
 from nas.training.schedules import rate
-from nas.training.statistics import unmoved_statistics
+from nas.training.statistics import counted, unmoved_statistics
 from nas.training.stream import Placed, Stream
 
-__all__ = ["PairLearner"]
+__all__ = ["PairLearner", "take_moments"]
 
 FORWARD: Final = 1 / 3
 """Cost of a forward pass, in gradients of a batch."""
@@ -84,8 +84,8 @@ class PairLearner:
     Args:
         generator: Maps latent vectors (n, latent) to images in [-1, 1]; in its place.
         discriminator: Maps images to scores (n,) or (n, 1); in its place. Real and generated images
-            are scored in one batch if it has a true attribute `separable`: if the score of an image
-            does not depend on the others.
+            are scored in one batch if its attribute `scores_apart` is True, for the score of an
+            image does not depend on the others then, and no layer counts statistics.
         latent: Length of a latent vector.
         placed: Training images.
         recipe: How to train.
@@ -156,6 +156,8 @@ class PairLearner:
         )
         self._shape = cast("tuple[int, int, int]", placed.shape)
         self._gamma = recipe.gamma_for(self._shape)
+        apart = getattr(discriminator, "scores_apart", False) is True
+        self._together = apart and not counted(discriminator)
         decay = recipe.ema_decay
         self.average = None if decay is None else Average(generator, decay)
         self._chance = torch.Generator(placed.device)
@@ -201,7 +203,7 @@ class PairLearner:
         due = self._gamma > 0 and self.step % recipe.penalty_every == 0
         weight = self._gamma * recipe.penalty_every
         count, batches = len(real), [real, fake]
-        if getattr(self.discriminator, "separable", False):
+        if self._together:
             batches = [torch.cat(batches)]
 
         def score(images: Tensor) -> Tensor:
@@ -324,8 +326,7 @@ class PairLearner:
         self.generator.load_state_dict(state["generator"])
         self.discriminator.load_state_dict(state["discriminator"])
         for side, optimizer in self.optimizers.items():
-            # torch's optimizers go on writing to the very tensors that they are given.
-            optimizer.load_state_dict(copy.deepcopy(state["optimizers"][side]))
+            take_moments(optimizer, state["optimizers"][side])
         if self.average is not None:
             self.average.load_state(state["average"])
         self._chance.set_state(state["chance"].cpu())
@@ -334,6 +335,19 @@ class PairLearner:
         self._counts, self.step = list(state["counts"]), state["step"]
         self.gradient_evaluations = state["gradient_evaluations"]
         self.passes, self.asked = dict(state["passes"]), dict(state["asked"])
+
+
+def take_moments(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
+    """Load a state of which nothing is kept, moments laid out in memory as the weights are.
+
+    torch's optimizers go on writing to the very tensors that they are given, and fused ones take
+    them to lie in memory as the weights do, whatever their strides say.
+    """
+    optimizer.load_state_dict(copy.deepcopy(dict(state)))
+    for weight, moments in optimizer.state.items():
+        for name, value in moments.items():
+            if isinstance(value, Tensor) and value.shape == weight.shape:
+                moments[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
 
 
 @contextmanager

@@ -104,10 +104,10 @@ class BareDiscriminator(nn.Module):
         channels: How many there are everywhere.
 
     Attributes:
-        separable: An image's score is a matter of that image alone, whatever is in its batch.
+        scores_apart: An image's score is a matter of that image alone, whatever is in its batch.
     """
 
-    separable = True
+    scores_apart = True
 
     def __init__(self, image_shape: tuple[int, int, int], channels: int) -> None:
         super().__init__()

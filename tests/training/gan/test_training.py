@@ -17,7 +17,8 @@ from nas.training.gan import GanRecipe, PairOptions, fit_pair
 from nas.training.gan.images import as_pixels, drawn, latents, scaled
 from nas.training.gan.learner import PairLearner
 from nas.training.gan.sheets import interpolation_sheet, sample_sheet
-from nas.training.stream import Placed
+from nas.training.randomness import derive
+from nas.training.stream import Placed, Stream
 from nas.training.trainer import TrainingResult
 from tests.training.gan.pairs import LATENT, images, pair
 
@@ -143,44 +144,102 @@ def test_what_a_training_costs() -> None:
     assert plain.figures["gradient_evaluations"] == pytest.approx(3 * (6 * (2 + third) + 3 * 2))
 
 
+def taught(which: dict[str, Any], apart: bool) -> tuple[Counted, PairLearner]:
+    """After one step of the discriminator, whose gradients are still there."""
+    generator, discriminator = pair()
+    discriminator.scores_apart = apart
+    passes = Counted(discriminator)
+    learner = PairLearner(
+        *(generator, discriminator, LATENT, Placed(images(), "cpu"), recipe(**which), 3, 0)
+    )
+    learner.begin_epoch()
+    learner._teach_discriminator()
+    return passes, learner
+
+
+def gradients(learner: PairLearner) -> list[Tensor]:
+    return [p.grad for p in learner.discriminator.parameters() if p.grad is not None]
+
+
 @pytest.mark.parametrize("which", [w for w in RECIPES if w != "hinge"])
 def test_images_scored_in_one_batch_teach_what_they_do_in_two(which: str) -> None:
     """A spectral norm, which goes on with each pass, has one instead of two."""
-    taught: list[list[Tensor]] = []
-    for separable in (False, True):
-        generator, discriminator = pair()
-        discriminator.separable = separable
-        passes = Counted(discriminator)
-        placed = Placed(images(), "cpu")
-        learner = PairLearner(
-            generator, discriminator, LATENT, placed, recipe(**RECIPES[which]), 3, 0
-        )
-        learner.begin_epoch()
-        learner._teach_discriminator()
-        taught.append([p.grad.clone() for p in discriminator.parameters() if p.grad is not None])
+    settings = {**RECIPES[which], "clip_norm": None}
+    (two, apart), (one, together) = (taught(settings, way) for way in (False, True))
+    assert (two.sizes, one.sizes) == ([8, 8], [16])
+    for learner in (apart, together):
         assert learner.passes["discriminator"] == 8 * (2 if which == "no average" else 4)
-        assert passes.sizes == ([16] if separable else [8, 8])
-    assert len(taught[0]) == 6
-    for apart, together in zip(*taught, strict=True):
-        assert torch.allclose(apart, together, rtol=1e-4, atol=1e-6)
+    assert len(gradients(apart)) == 6
+    for first, second in zip(gradients(apart), gradients(together), strict=True):
+        assert torch.allclose(first, second, rtol=1e-4, atol=1e-6)
 
 
-def test_layouts_of_memory_are_those_of_the_recipe_everywhere() -> None:
-    """Fused optimizers take weights, gradients and moments to lie in memory alike."""
-    for channels_last in (True, False):
-        generator, discriminator = pair()
-        learner = PairLearner(
-            *(generator, discriminator, LATENT, Placed(images(), "cpu")),
-            *(recipe(channels_last=channels_last), 3, 0),
-        )
-        learner.begin_epoch()
+def test_what_counts_statistics_of_a_batch_is_shown_one_kind_of_images_at_a_time() -> None:
+    generator, discriminator = pair()
+    discriminator = nn.Sequential(discriminator[0], nn.BatchNorm2d(8), *list(discriminator)[1:])
+    discriminator.scores_apart = True  # it says so, and is wrong
+    passes = Counted(discriminator)
+    learner = PairLearner(
+        *(generator, discriminator, LATENT, Placed(images(), "cpu"), recipe(), 3, 0)
+    )
+    learner.begin_epoch()
+    learner._teach_discriminator()
+    assert passes.sizes == [8, 8]
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_penalties_weigh_half_of_gamma_each_and_more_where_they_are_rare(apart: bool) -> None:
+    _, learner = taught({"gamma": 0.7, "penalty_every": 3}, apart)
+    judge, twin = learner.discriminator, pair()[0]
+    torch.manual_seed(derive(0, "pair", 0))
+    chance = torch.Generator().manual_seed(derive(0, "latents", 0))
+    real = scaled(Stream(Placed(images(), "cpu"), 8, 0, "discriminator", fixed=True).batch(0)[0])
+    with torch.no_grad():
+        fake = twin(latents(8, LATENT, chance))
+
+    def penalty(shown: Tensor) -> Tensor:
+        shown = shown.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(judge(shown).sum(), shown, create_graph=True)
+        return slope.square().sum((1, 2, 3)).mean()
+
+    # The weights moved after their gradients were taken: put back where they were.
+    with torch.no_grad():
+        for weight, first in zip(judge.parameters(), pair()[1].parameters(), strict=True):
+            weight.copy_(first)
+    found = [g.clone() for g in gradients(learner)]
+    loss = nn.functional.softplus((judge(fake) - judge(real)).flatten()).mean()
+    loss = loss + 3 * 0.7 / 2 * (penalty(real) + penalty(fake))
+    expected = torch.autograd.grad(loss, list(judge.parameters()), allow_unused=True)
+    for mine, theirs in zip(found, [g for g in expected if g is not None], strict=True):
+        assert torch.allclose(mine, theirs, rtol=1e-4, atol=1e-6)
+
+
+def order(tensor: Tensor) -> list[int]:
+    """How it lies in memory; of a dimension of one no stride means anything."""
+    return [step for step, size in zip(tensor.stride(), tensor.shape, strict=True) if size > 1]
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_weights_gradients_and_moments_lie_in_memory_alike(channels_last: bool) -> None:
+    """Fused optimizers take them to, and would be wrong without a word: whatever is loaded."""
+    (_, learner), (_, other) = (
+        taught({"channels_last": layout}, True) for layout in (channels_last, not channels_last)
+    )
+    start = copy.deepcopy(other.state())
+    for state in (learner.state(), start):
+        learner.load_state(state)
         learner.take_step()
-        learner.load_state(copy.deepcopy(learner.state()))
-        learner.take_step()
-        kernel: Any = discriminator[2].weight
-        moments = learner.optimizers["discriminator"].state[kernel]
-        for tensor in (kernel, kernel.grad, moments["exp_avg"], moments["exp_avg_sq"]):
-            assert tensor.is_contiguous(memory_format=torch.channels_last) == channels_last
+        for side, optimizer in learner.optimizers.items():
+            for weight, moments in optimizer.state.items():
+                for tensor in (weight.grad, moments["exp_avg"], moments["exp_avg_sq"]):
+                    assert order(tensor) == order(weight), side
+    kernel: Any = learner.discriminator[2].weight
+    assert kernel.is_contiguous(memory_format=torch.channels_last) == channels_last
+    first = [t.detach().clone() for t in learner.discriminator.parameters()]
+    other.load_state(start)
+    other.take_step()
+    for mine, theirs in zip(first, other.discriminator.parameters(), strict=True):
+        assert torch.allclose(mine, theirs, rtol=1e-4, atol=1e-5)
 
 
 def test_only_the_network_whose_step_it_is_moves() -> None:
