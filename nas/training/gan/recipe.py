@@ -185,7 +185,7 @@ GAN_RECIPES: Registry[GanRecipe] = Registry("GAN recipe", "nas.gan_recipes")
 GAN_RECIPES.add(
     "gan-digits",
     GanRecipe(epochs=40, batch_size=32, learning_rate=4e-3),
-    "small grey images, some hundreds of them",
+    "small grey images, some hundreds of them, and narrow networks (wide ones want half the rate)",
 )
 GAN_RECIPES.add(
     "gan-images",
