@@ -35,7 +35,7 @@ class GeneratorStage(Settings):
         population: Generators; half of them are kept, as many are made.
         paths: Generators in one step of the discriminator, which share its batch. With one, as
             published, a supernet comes to shorter distances than with two or four, and a step is
-            cheaper (benchmarks/RESULTS.md).
+            cheaper; which orders generators best could not be told (benchmarks/RESULTS.md).
     """
 
     discriminator: str = "AutoGAN"
