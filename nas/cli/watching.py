@@ -61,6 +61,7 @@ class Watch:
     stopping: bool = False
     began: float = field(default_factory=time.monotonic)
     phase_began: float = field(default_factory=time.monotonic)
+    counted: float = field(default_factory=time.monotonic)  # when `spent` was last told
     fresh: float = 0.0  # share of the phase that was done before this process took it up
     front: Front | None = None
     _replaying: bool = False
@@ -94,12 +95,17 @@ class Watch:
 
     @property
     def seconds_left(self) -> float | None:
-        """Until the phase ends, if it goes on at the pace it had in this process."""
+        """Until the phase ends, if it goes on at the pace it had in this process.
+
+        What runs side by side is told in its order, and long after it is done: the pace is that of
+        the last account, from which time is counted down. None once that has run out.
+        """
         share = self.share
         if share is None or share - self.fresh <= 0:
             return None
-        elapsed = time.monotonic() - self.phase_began
-        return elapsed / (share - self.fresh) * (1 - share)
+        pace = (self.counted - self.phase_began) / (share - self.fresh)
+        left = pace * (1 - share) - (time.monotonic() - self.counted)
+        return left if left > 0 else None
 
     def shown(self, figures: Mapping[str, float]) -> list[str]:
         """Which of some figures a person wants to see, in order."""
@@ -116,7 +122,8 @@ class Watch:
         self.front = Front(parse_objectives(tuple(self.config.get("objectives", ("error",)))))
 
     def _phase(self, event: Mapping[str, Any]) -> None:
-        self.phase, self.phase_began = str(event["phase"]), time.monotonic()
+        self.phase = str(event["phase"])
+        self.phase_began = self.counted = time.monotonic()
         self.spent, self.done, self.best, self.fresh = {}, {}, None, 0.0
         self.now, self.step, self.scalars = "", None, {}
         self.expected = dict(event.get("expected") or {})
@@ -152,6 +159,7 @@ class Watch:
 
     def _budget(self, event: Mapping[str, Any]) -> None:
         self.spent = {**event["spent"], "elapsed": float(event.get("seconds") or 0.0)}
+        self.counted = time.monotonic()
         if self._replaying:
             self.fresh = self.share or 0.0
 

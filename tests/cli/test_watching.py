@@ -90,6 +90,7 @@ def watch() -> Watch:
     found = Watch()
     for event in a_run():
         found.take(event.to_dict())
+    found.phase_began -= 60  # it took a while
     return found
 
 
@@ -136,6 +137,25 @@ def test_what_was_done_before_does_not_make_the_rest_look_quick() -> None:
     watch.take(done(2, 0.5, 10.0).to_dict())
     watch.take(spent(15).to_dict())
     assert watch.seconds_left == pytest.approx(100, rel=0.1)
+
+
+def test_time_left_is_counted_down_between_two_accounts() -> None:
+    """It grew without end while networks were trained whose turn to be told had not come."""
+    watch = Watch()
+    start, phase = a_run()[:2]
+    watch.take(start.to_dict())
+    watch.take(phase.to_dict())
+    watch.phase_began -= 100
+    watch.take(done(1, 0.5, 5.0).to_dict())
+    watch.take(spent(5).to_dict())
+    assert watch.share == pytest.approx(0.25)
+    assert watch.seconds_left == pytest.approx(300, rel=0.05)
+    watch.phase_began -= 200
+    watch.counted -= 200
+    assert watch.seconds_left == pytest.approx(100, rel=0.1)
+    watch.phase_began -= 200
+    watch.counted -= 200
+    assert watch.seconds_left is None
 
 
 def test_a_decision_in_words() -> None:
