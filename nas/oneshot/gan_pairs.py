@@ -27,7 +27,7 @@ from nas.oneshot.gan_parts import (
     measured,
 )
 from nas.strategies.eagan.settings import DiscriminatorStage
-from nas.training.gan.learner import PairLearner, take_moments
+from nas.training.gan.learner import PairLearner
 from nas.training.randomness import derive
 from search_spaces import get_space
 from search_spaces.gan.genes import Genotype
@@ -200,10 +200,10 @@ class PairTraining:
         elif self._is_fixed(path):
             moments = self._moments
         if s.weights == OWN and moments is not None:
-            take_moments(learner.optimizers[DISCRIMINATOR], moments)
+            learner.optimizers[DISCRIMINATOR].load_state_dict(copied(moments))
         if source is not None and (s.moments == "copy" or not s.resetting):
             moments = source.learner.optimizers[GENERATOR].state_dict()
-            take_moments(learner.optimizers[GENERATOR], moments)
+            learner.optimizers[GENERATOR].load_state_dict(copied(moments))
         if source is not None and not s.resetting and learner.average and source.learner.average:
             learner.average.load_state(source.learner.average.state())
         return Slot(path, replicate, learner)

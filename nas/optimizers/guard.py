@@ -21,7 +21,9 @@ def guard(optimizer: torch.optim.Optimizer, title: str) -> torch.optim.Optimizer
 
     A closure that gives no number raises a `DivergenceError` (looked at on CPUs only: elsewhere the
     host would wait for the device), a sparse gradient a `ConfigError`, and so does the state of an
-    optimizer of another title or of parameters of other shapes.
+    optimizer of another title or of parameters of other shapes. What a state keeps of a weight is
+    laid out in memory as the weight is: torch's fused steps take all of these to lie alike whatever
+    their strides say, and would be wrong without a word.
 
     Args:
         optimizer: Any.
@@ -46,6 +48,7 @@ def guard(optimizer: torch.optim.Optimizer, title: str) -> torch.optim.Optimizer
     optimizer.register_step_pre_hook(before_step)
     optimizer.register_state_dict_post_hook(sign)
     optimizer.register_load_state_dict_pre_hook(before_loading)
+    optimizer.register_load_state_dict_post_hook(_lay_out)
     return optimizer
 
 
@@ -77,6 +80,16 @@ class _Guarded:
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
     return [p for group in optimizer.param_groups for p in group["params"]]
+
+
+def _lay_out(optimizer: torch.optim.Optimizer) -> None:
+    """Make what is kept of a weight lie in memory as the weight does."""
+    for weight in _parameters(optimizer):
+        kept = optimizer.state.get(weight, {})
+        for name, value in kept.items():
+            alike = isinstance(value, Tensor) and value.shape == weight.shape
+            if alike and value.stride() != weight.stride():
+                kept[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
 
 
 def _compare(theirs: Any, ours: dict[str, Any]) -> None:

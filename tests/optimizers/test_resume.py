@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nas.optimizers import OPTIMIZERS
+from nas.optimizers import OPTIMIZERS, build
 from nas.testing.closures import Problem
 from tests.optimizers.members import STEPPED, marked
 
@@ -77,3 +78,39 @@ def test_it_goes_on_in_another_process(title: str, resumed: dict[str, list[Tenso
         straight.step(number)
     for a, b in zip(straight.weights(), resumed[title], strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize(
+    "title", ["sgd", "adam", "adamw", "adafactor", "lion", "adamp", "sam(adamw)"]
+)
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_a_state_goes_on_with_weights_that_lie_otherwise_in_memory(title: str, layout: Any) -> None:
+    step, _, name = title[:-1].rpartition("(") if "(" in title else ("plain", "", title)
+    chance = torch.Generator().manual_seed(0)
+    start = torch.randn(4, 3, 3, 3, generator=chance)
+    slopes = torch.randn(4, 4, 3, 3, 3, generator=chance)
+    other = next(f for f in (torch.channels_last, torch.contiguous_format) if f != layout)
+
+    def made(weights: Tensor, order: Any) -> tuple[Tensor, torch.optim.Optimizer]:
+        weight = torch.nn.Parameter(weights.detach().clone(memory_format=order))
+        return weight, build(name, [weight], step=step, learning_rate=1e-2)
+
+    def move(weight: Tensor, optimizer: torch.optim.Optimizer, number: int) -> None:
+        def closure(**_: Any) -> Tensor:
+            optimizer.zero_grad()
+            loss = (weight * slopes[number]).sum()
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+
+    one, first = made(start, other)
+    for number in range(2):
+        move(one, first, number)
+    two, second = made(one, layout)
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    for number in (2, 3):
+        move(one, first, number)
+        move(two, second, number)
+    assert two.is_contiguous(memory_format=layout)
+    assert torch.allclose(one, two, rtol=1e-5, atol=1e-6)

@@ -24,7 +24,7 @@ from nas.training.schedules import rate
 from nas.training.statistics import counted, unmoved_statistics
 from nas.training.stream import Placed, Stream
 
-__all__ = ["PairLearner", "take_moments"]
+__all__ = ["PairLearner"]
 
 FORWARD: Final = 1 / 3
 """Cost of a forward pass, in gradients of a batch."""
@@ -123,8 +123,7 @@ class PairLearner:
         self._pairs = row.pairs
         networks = {"discriminator": discriminator, "generator": generator}
         if recipe.channels_last:
-            # Before there are optimizers: fused ones read weights, gradients and moments as if all
-            # lay in memory alike, and give wrong weights without a word where they do not.
+            # Before there are optimizers, whose moments are to lie in memory as the weights do.
             for network in networks.values():
                 network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.parameters = {
@@ -326,7 +325,8 @@ class PairLearner:
         self.generator.load_state_dict(state["generator"])
         self.discriminator.load_state_dict(state["discriminator"])
         for side, optimizer in self.optimizers.items():
-            take_moments(optimizer, state["optimizers"][side])
+            # torch's optimizers go on writing to the very tensors that they are given.
+            optimizer.load_state_dict(copy.deepcopy(state["optimizers"][side]))
         if self.average is not None:
             self.average.load_state(state["average"])
         self._chance.set_state(state["chance"].cpu())
@@ -335,19 +335,6 @@ class PairLearner:
         self._counts, self.step = list(state["counts"]), state["step"]
         self.gradient_evaluations = state["gradient_evaluations"]
         self.passes, self.asked = dict(state["passes"]), dict(state["asked"])
-
-
-def take_moments(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
-    """Load a state of which nothing is kept, moments laid out in memory as the weights are.
-
-    torch's optimizers go on writing to the very tensors that they are given, and fused ones take
-    them to lie in memory as the weights do, whatever their strides say.
-    """
-    optimizer.load_state_dict(copy.deepcopy(dict(state)))
-    for weight, moments in optimizer.state.items():
-        for name, value in moments.items():
-            if isinstance(value, Tensor) and value.shape == weight.shape:
-                moments[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
 
 
 @contextmanager
