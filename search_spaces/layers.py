@@ -113,12 +113,17 @@ class ReLUConvNorm(nn.Module):
 
 
 class FactorizedReduce(nn.Module):
-    """Halves the resolution with two 1x1 convolutions on pixel grids shifted by (1, 1)."""
+    """Halves the resolution with two 1x1 convolutions on pixel grids shifted by (1, 1).
+
+    Grids are taken first, and the convolutions have no stride: the gradient of one with a stride of
+    2 and fewer than 8 channels in channels-last order writes beyond its memory on processors
+    without AVX-512 (torch 2.13).
+    """
 
     def __init__(self, inputs: int, outputs: int, form: Form) -> None:
         super().__init__()
-        self.even = nn.Conv2d(inputs, outputs // 2, 1, stride=2, bias=False)
-        self.odd = nn.Conv2d(inputs, outputs - outputs // 2, 1, stride=2, bias=False)
+        self.even = nn.Conv2d(inputs, outputs // 2, 1, bias=False)
+        self.odd = nn.Conv2d(inputs, outputs - outputs // 2, 1, bias=False)
         self.norm = norm(outputs, form)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -127,7 +132,8 @@ class FactorizedReduce(nn.Module):
         height, width = x.shape[-2:]
         if height % 2 or width % 2:  # the shifted grid would be one pixel short
             x = functional.pad(x, (0, width % 2, 0, height % 2))
-        y: Tensor = self.norm(torch.cat([self.even(x), self.odd(x[:, :, 1:, 1:])], dim=1))
+        grids = self.even(x[:, :, ::2, ::2]), self.odd(x[:, :, 1::2, 1::2])
+        y: Tensor = self.norm(torch.cat(grids, dim=1))
         return y
 
 

