@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nas.optimizers.around import Around
-from nas.optimizers.rule import Closure, asked, dense, evaluated
+from nas.optimizers.rule import Closure, asked, copies, dense, evaluated
 from nas.optimizers.sharpness import ConAdvSettings
 
 
@@ -48,7 +48,9 @@ class ConAdv(Around):
         loss = evaluated(closure)
         every = [p for group in self.param_groups for p in group["params"] if p.requires_grad]
         # The next gradient may be written over this one.
-        clean = {p: p.grad.clone() for p in dense(every) if p.grad is not None}
+        there = dense(every)
+        gradients = copies([p.grad for p in there if p.grad is not None])
+        clean = dict(zip(there, gradients, strict=True))
         with self._stale(every) as now, torch.enable_grad():
             uphill = asked(closure, inputs=True)
         with torch.enable_grad():
@@ -64,7 +66,7 @@ class ConAdv(Around):
     @contextmanager
     def _stale(self, weights: list[Tensor]) -> Iterator[list[Tensor]]:
         """Weights are those of `tau` steps ago, and put back whatever happens; gives copies."""
-        now = [w.clone() for w in weights]
+        now = copies(weights)
         place = self.taken % self._tau
         kept = [self.state[w].get("stale") for w in weights]
         # Without any, at the first step, they are the same.
@@ -78,12 +80,18 @@ class ConAdv(Around):
     @staticmethod
     def _halve(weights: list[Tensor], clean: dict[Tensor, Tensor]) -> None:
         """Gradients become means of those that are there and the clean ones; none counts as 0."""
-        for weight in weights:
-            if weight.grad is not None:
-                other = clean.pop(weight, None)
-                _ = weight.grad.mul_(0.5) if other is None else weight.grad.lerp_(other, 0.5)
+        there = [(w, w.grad) for w in weights if w.grad is not None]
+        both = [(gradient, clean[w]) for w, gradient in there if w in clean]
+        if both:
+            torch._foreach_lerp_([g for g, _ in both], [other for _, other in both], 0.5)
+        alone = [gradient for w, gradient in there if w not in clean]
+        known = {w for w, _ in there}
         for weight, other in clean.items():
-            weight.grad = other.mul_(0.5)
+            if weight not in known:
+                weight.grad = other
+                alone.append(other)
+        if alone:
+            torch._foreach_mul_(alone, 0.5)
 
 
 def conadv(optimizer: torch.optim.Optimizer, settings: ConAdvSettings) -> torch.optim.Optimizer:

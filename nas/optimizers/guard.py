@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nas.core.errors import ConfigError, DivergenceError
 from nas.optimizers.rule import dense
+from nas.optimizers.stacks import aligned
 
 __all__ = ["guard"]
 
@@ -21,9 +22,9 @@ def guard(optimizer: torch.optim.Optimizer, title: str) -> torch.optim.Optimizer
 
     A closure that gives no number raises a `DivergenceError` (looked at on CPUs only: elsewhere the
     host would wait for the device), a sparse gradient a `ConfigError`, and so does the state of an
-    optimizer of another title or of parameters of other shapes. What a state keeps of a weight is
-    laid out in memory as the weight is: torch's fused steps take all of these to lie alike whatever
-    their strides say, and would be wrong without a word.
+    optimizer of another title or of parameters of other shapes. Gradients, and what a state keeps
+    of a weight, are laid out in memory as the weight is: torch's fused steps take all of these to
+    lie alike whatever their strides say, and would be wrong without a word on a CPU.
 
     Args:
         optimizer: Any.
@@ -35,7 +36,7 @@ def guard(optimizer: torch.optim.Optimizer, title: str) -> torch.optim.Optimizer
     def before_step(optimizer: Any, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
         closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
         if closure is None:
-            dense(_parameters(optimizer))
+            _lay_out_gradients(dense(_parameters(optimizer)))
             return None
         return (optimizer, _Guarded(closure, optimizer)), {}
 
@@ -60,7 +61,7 @@ class _Guarded:
 
     def __call__(self, **wishes: Any) -> Any:
         found = self._closure(**wishes)
-        dense(_parameters(self._optimizer))
+        _lay_out_gradients(dense(_parameters(self._optimizer)))
         if found is None or (isinstance(found, Tensor) and found.device.type != "cpu"):
             return found
         value = torch.as_tensor(found).detach()
@@ -80,6 +81,13 @@ class _Guarded:
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
     return [p for group in optimizer.param_groups for p in group["params"]]
+
+
+def _lay_out_gradients(weights: list[Tensor]) -> None:
+    for weight in weights:
+        gradient = weight.grad
+        if gradient is not None and gradient.stride() != weight.stride():
+            (weight.grad,) = aligned([gradient], [weight])
 
 
 def _lay_out(optimizer: torch.optim.Optimizer) -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from nas.optimizers.rule import Rule, listed
+from nas.optimizers.rule import Rule, listed, synchronous
 from nas.optimizers.settings import LionSettings
-
-LOOPS: Final = frozenset({"cpu"})
-"""Devices on which launching is free: one tensor at a time takes fewer passes over memory."""
 
 
 class Lion(Rule):
@@ -25,7 +22,7 @@ class Lion(Rule):
         beta1, beta2 = group["betas"]
         rate, decay = group["lr"], 1 - group["lr"] * group["weight_decay"]
         momenta = self._kept(weights, "momentum")
-        if weights[0].device.type in LOOPS:
+        if synchronous(weights[0]):
             for w, g, m in zip(weights, gradients, momenta, strict=True):
                 direction = torch.lerp(m, g, 1 - beta1).sign_()
                 w.mul_(decay).add_(direction, alpha=-rate)

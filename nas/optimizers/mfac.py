@@ -16,6 +16,7 @@ from torch import Tensor
 
 from nas.optimizers.rule import HALVES, Rule, listed
 from nas.optimizers.settings import MfacSettings
+from nas.optimizers.stacks import aligned
 
 
 class MFAC(Rule):
@@ -41,15 +42,16 @@ class MFAC(Rule):
         products[place], products[:, place] = row, row
         count = min(state["seen"], size)
         direction = self._solved(window[:count], products[:count, :count], gradient, group)
-        start = 0
-        for w in weights:
-            update = direction[start : start + w.numel()].view_as(w)
-            start += w.numel()
-            if group["momentum"]:
-                (buffer,) = self._kept([w], "momentum")
-                update = buffer.mul_(group["momentum"]).add_(update)
-            w.mul_(1 - group["lr"] * group["weight_decay"])
-            w.add_(update, alpha=-group["lr"])
+        pieces = torch.split(direction, [w.numel() for w in weights])
+        updates = [piece.view_as(w) for piece, w in zip(pieces, weights, strict=True)]
+        updates = aligned(updates, weights)
+        if group["momentum"]:
+            buffers = self._kept(weights, "momentum")
+            torch._foreach_mul_(buffers, group["momentum"])
+            torch._foreach_add_(buffers, updates)
+            updates = buffers
+        torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_add_(weights, updates, alpha=-group["lr"])
 
     @staticmethod
     def _solved(

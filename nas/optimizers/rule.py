@@ -12,6 +12,14 @@ from torch import Tensor
 
 from nas.core.errors import ConfigError
 
+SYNCHRONOUS: Final = frozenset({"cpu"})
+"""Devices that have computed what they are told when the call returns.
+
+There launching is free and numbers can be looked at without waiting: one tensor after the other
+takes the fewest passes over memory, and what is not needed is not computed. Elsewhere all is
+computed, of many tensors at once.
+"""
+
 
 class Closure(Protocol):
     """Computes loss and gradients of a batch, as often as it is called; what trainers give a step.
@@ -95,6 +103,20 @@ def listed(params: Iterable[Any], without: frozenset[torch.dtype] = frozenset())
             fix = "float32" if real else "real and dense ones"
             raise ConfigError(f"a parameter of {kind} cannot be optimized by this rule", fix)
     return groups
+
+
+def synchronous(tensor: Tensor) -> bool:
+    """Whether a tensor's device is one of those."""
+    return tensor.device.type in SYNCHRONOUS
+
+
+def copies(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """A copy of each, laid out in memory as it is."""
+    if not tensors or synchronous(tensors[0]):
+        return [tensor.clone() for tensor in tensors]
+    found = [torch.empty_like(tensor) for tensor in tensors]
+    torch._foreach_copy_(found, list(tensors))
+    return found
 
 
 def chance(seed: int) -> Callable[[torch.device], torch.Generator]:
@@ -238,3 +260,28 @@ class Rule(torch.optim.Optimizer):
         root = (square / (1 - beta2**step)).sqrt_().add_(epsilon)
         direction: Tensor = (mean / (1 - beta1**step)).div_(root)
         return direction
+
+    def _adams(
+        self,
+        weights: list[Tensor],
+        gradients: list[Tensor],
+        betas: tuple[float, float],
+        epsilon: float,
+    ) -> list[Tensor]:
+        """As `_adam`, of many weights at once; each has taken steps of its own number."""
+        beta1, beta2 = betas
+        means, squares = self._kept(weights, "mean"), self._kept(weights, "square")
+        steps = []
+        for weight in weights:
+            state = self.state[weight]
+            state["step"] = state.get("step", 0) + 1
+            steps.append(state["step"])
+        torch._foreach_lerp_(means, gradients, 1 - beta1)
+        torch._foreach_mul_(squares, beta2)
+        torch._foreach_addcmul_(squares, gradients, gradients, 1 - beta2)
+        roots = torch._foreach_div(squares, [1 - beta2**step for step in steps])
+        torch._foreach_sqrt_(roots)
+        torch._foreach_add_(roots, epsilon)
+        directions = torch._foreach_div(means, [1 - beta1**step for step in steps])
+        torch._foreach_div_(directions, roots)
+        return list(directions)

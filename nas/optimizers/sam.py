@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -10,14 +10,12 @@ import torch
 from torch import Tensor
 
 from nas.optimizers.around import Around
-from nas.optimizers.rule import Closure, dense, evaluated
+from nas.optimizers.rule import Closure, copies, dense, evaluated, synchronous
 from nas.optimizers.sharpness import EveryKSettings, LookSamSettings, SamSettings
+from nas.optimizers.stacks import alike, parts, stacked
 
 TINY: Final = 1e-12
 """Added to the gradient's length."""
-
-NUMBERS: Final = frozenset({"cpu"})
-"""Devices whose numbers can be looked at without waiting."""
 
 
 class Sam(Around):
@@ -67,7 +65,7 @@ class Sam(Around):
         if weights:
             if self.taken % self._k == 0:
                 if self._alpha:  # the next gradient may be written over it
-                    plain = [g.clone() for g in plain]
+                    plain = copies(plain)
                 with self._uphill(weights, plain):
                     evaluated(closure)
                 if self._alpha:
@@ -81,16 +79,19 @@ class Sam(Around):
     @contextmanager
     def _uphill(self, weights: list[Tensor], gradients: list[Tensor]) -> Iterator[None]:
         """Weights are moved by the way uphill, and put back whatever happens."""
+        scaled: Sequence[Tensor]
+        ways: Sequence[Tensor]
         if self._adaptive:
-            scaled = [w.abs() * g for w, g in zip(weights, gradients, strict=True)]
-            ways = [w.abs() * s for w, s in zip(weights, scaled, strict=True)]
+            ways = torch._foreach_abs(weights)
+            scaled = torch._foreach_mul(ways, gradients)
+            torch._foreach_mul_(ways, scaled)
         elif self._layerwise:
             scaled = ways = in_proportion(weights, gradients)
         else:
             scaled, ways = gradients, gradients
         factor = self._rho / (length(scaled) + TINY)
-        before = [w.clone() for w in weights]
-        if factor.device.type in NUMBERS:  # nobody waits, and nothing is allocated
+        before = copies(weights)
+        if synchronous(factor):  # nobody waits, and nothing is allocated
             torch._foreach_add_(weights, ways, alpha=float(factor))
         else:
             torch._foreach_add_(weights, torch._foreach_mul(ways, factor))
@@ -100,12 +101,13 @@ class Sam(Around):
             torch._foreach_copy_(weights, before)
 
     def _remember(self, weights: list[Tensor], plain: list[Tensor]) -> None:
-        """What the gradient uphill has that the plain one has not."""
+        """What the gradient uphill has that the plain one has not, which is written over."""
         sharp = [w.grad for w in weights if w.grad is not None]
-        inner = sum_of(list(torch._foreach_mul(sharp, plain)))
+        inner = sum_of(torch._foreach_mul(sharp, plain))
         share = inner / (length(plain) ** 2 + TINY)
-        for w, s, g in zip(weights, sharp, plain, strict=True):
-            self.state[w]["orthogonal"] = s - share * g
+        torch._foreach_mul_(plain, share)
+        for w, part in zip(weights, torch._foreach_sub(sharp, plain), strict=True):
+            self.state[w]["orthogonal"] = part
 
     def _reuse(self, weights: list[Tensor], plain: list[Tensor]) -> None:
         kept = [self.state[w].get("orthogonal") for w in weights]
@@ -118,6 +120,8 @@ class Sam(Around):
 
 def in_proportion(weights: list[Tensor], gradients: list[Tensor]) -> list[Tensor]:
     """Gradients, each as long as its weight; as they are where either has no length."""
+    if not synchronous(weights[0]):
+        return _in_proportion_many(weights, gradients)
     found = []
     for own, long, g in zip(
         torch._foreach_norm(weights), torch._foreach_norm(gradients), gradients, strict=True
@@ -127,14 +131,29 @@ def in_proportion(weights: list[Tensor], gradients: list[Tensor]) -> list[Tensor
     return found
 
 
-def length(tensors: list[Tensor]) -> Tensor:
-    """Euclidean length of all together, on their device."""
-    found: Tensor = torch.stack(torch._foreach_norm(tensors)).norm()
+def _in_proportion_many(weights: list[Tensor], gradients: list[Tensor]) -> list[Tensor]:
+    found = list(gradients)
+    for ws, gs, places in alike(weights, gradients, range(len(weights))):
+        w, g = stacked(ws, ws[0]), stacked(gs, ws[0])
+        own, long = (torch.linalg.vector_norm(t.reshape(len(t), -1), dim=1) for t in (w, g))
+        ratio = torch.where((own > 0) & (long > 0), own / (long + TINY), torch.ones_like(own))
+        scaled = g * ratio.reshape(-1, *[1] * (g.dim() - 1))
+        for place, part in zip(places, parts(scaled, ws[0]), strict=True):
+            found[place] = part
     return found
 
 
-def sum_of(tensors: list[Tensor]) -> Tensor:
-    """Sum of all elements of all."""
+def length(tensors: Sequence[Tensor]) -> Tensor:
+    """Euclidean length of all together, on their device."""
+    found: Tensor = torch.stack(torch._foreach_norm(list(tensors))).norm()
+    return found
+
+
+def sum_of(tensors: Sequence[Tensor]) -> Tensor:
+    """Sum of all elements of all; they have no gaps in memory."""
+    if not synchronous(tensors[0]):
+        # In whatever order they lie in memory: views, where a reshape might copy.
+        return torch.cat([t.as_strided((t.numel(),), (1,)) for t in tensors]).sum()
     return torch.stack([tensor.sum() for tensor in tensors]).sum()
 
 

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from nas.core.errors import ConfigError
-from nas.optimizers import build, projected
+from nas.optimizers import build
 from nas.optimizers.muon import orthogonal
-from nas.optimizers.projected import project
+from nas.optimizers.projected import project, project_many
+from nas.optimizers.stacks import stacked
 
 CURVATURE = torch.tensor([1.0, 10.0], dtype=torch.float64)
 
@@ -344,25 +345,22 @@ def test_projections(kind: str, last: bool) -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", ["rows", "whole", "neither"])
-def test_projections_without_waiting_are_the_same(
-    kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("last", [False, True])
+def test_projections_of_many_at_once_are_the_same(last: bool) -> None:
     """The form for GPUs, computed here."""
     torch.manual_seed(1)
-    w, g, u = (torch.randn(5, 7, dtype=torch.float64) for _ in range(3))
-    unit = w / w.norm(dim=1, keepdim=True)
-    if kind == "rows":
-        g = g - unit * (unit * g).sum(1, keepdim=True)
-    elif kind == "whole":
-        g = g - w * (w * g).sum() / (w * w).sum()
-    else:
-        g = g + w
-    here = project(w, g, u, 0.1, 0.3, 1e-30)
-    monkeypatch.setattr(projected, "BRANCHES", frozenset())
-    there = project(w, g, u, 0.1, 0.3, 1e-30)
-    torch.testing.assert_close(here[0], there[0], rtol=0, atol=1e-12)
-    assert float(here[1]) == pytest.approx(float(there[1]))
+    w, g, u = (torch.randn(3, 5, 4, 2, 2, dtype=torch.float64) for _ in range(3))
+    unit = w[0] / w[0].flatten(1).norm(dim=1).reshape(-1, 1, 1, 1)
+    g[0] -= unit * (unit * g[0]).sum((1, 2, 3), keepdim=True)
+    g[1] -= w[1] * (w[1] * g[1]).sum() / (w[1] * w[1]).sum()
+    g[2] += w[2]
+    like = w[0].to(memory_format=torch.channels_last if last else torch.contiguous_format)
+    found, factors = project_many(stacked([*w, *g, *u], like), 0.1, 0.3, 1e-30)
+    assert factors.flatten().tolist() == [0.3, 0.3, 1.0]
+    for i in range(3):
+        alone, factor = project(w[i], g[i], u[i], 0.1, 0.3, 1e-30)
+        torch.testing.assert_close(found[i], alone, rtol=0, atol=1e-12)
+        assert factor == factors[i].item()
 
 
 def test_muon_brings_singular_values_near_one() -> None:
@@ -374,6 +372,14 @@ def test_muon_brings_singular_values_near_one() -> None:
         left, _, right = torch.linalg.svd(matrix, full_matrices=False)
         alike = (orthogonal(matrix, 5) * (left @ right)).sum() / min(shape)
         assert 0.8 < float(alike) < 1.1  # near the closest orthogonal matrix, not any
+
+
+@pytest.mark.parametrize("shape", [(6, 20), (20, 6)])
+def test_many_matrices_are_each_its_own(shape: tuple[int, int]) -> None:
+    chance = torch.Generator().manual_seed(0)
+    matrices = torch.randn(3, *shape, generator=chance, dtype=torch.float64)
+    for found, matrix in zip(orthogonal(matrices, 5), matrices, strict=True):
+        torch.testing.assert_close(found, orthogonal(matrix, 5), rtol=0, atol=1e-12)
 
 
 def test_muon_steps_hidden_weights_and_leaves_the_rest_to_adamw() -> None:

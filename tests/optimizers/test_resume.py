@@ -114,3 +114,32 @@ def test_a_state_goes_on_with_weights_that_lie_otherwise_in_memory(title: str, l
         move(two, second, number)
     assert two.is_contiguous(memory_format=layout)
     assert torch.allclose(one, two, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("closure", [False, True])
+@pytest.mark.parametrize("title", ["sgd", "adam", "adamw", "lion", "adamp", "sam(adamw)"])
+def test_gradients_may_lie_otherwise_in_memory(title: str, closure: bool) -> None:
+    """Torch's fused steps go by the memory of both, and say nothing where these differ."""
+    step, _, name = title[:-1].rpartition("(") if "(" in title else ("plain", "", title)
+    if step != "plain" and not closure:
+        pytest.skip("a step around another needs a closure")
+    chance = torch.Generator().manual_seed(0)
+    start = torch.randn(4, 3, 3, 3, generator=chance)
+    slopes = torch.randn(3, 4, 3, 3, 3, generator=chance)
+    ends = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        weight = torch.nn.Parameter(start.clone())
+        optimizer = build(name, [weight], step=step, learning_rate=1e-2)
+        for slope in slopes:
+
+            def give(slope: Tensor = slope, **_: Any) -> Tensor:
+                weight.grad = slope.contiguous(memory_format=layout)  # noqa: B023
+                return torch.zeros(())
+
+            if closure:
+                optimizer.step(give)
+            else:
+                give()
+                optimizer.step()
+        ends.append(weight.detach())
+    assert torch.allclose(ends[0], ends[1], rtol=1e-6, atol=1e-7)

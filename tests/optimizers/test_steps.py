@@ -228,7 +228,7 @@ def test_many_tensors_at_once_are_one_by_one(
     name: str, step: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The form for devices with launches, computed here."""
-    from nas.optimizers import lion, sam
+    from nas.optimizers import rule
 
     def train() -> list[Tensor]:
         training = Training(name, step, settings, double=True)
@@ -237,8 +237,7 @@ def test_many_tensors_at_once_are_one_by_one(
         return training.weights()
 
     loop = train()
-    monkeypatch.setattr(lion, "LOOPS", frozenset())
-    monkeypatch.setattr(sam, "NUMBERS", frozenset())
+    monkeypatch.setattr(rule, "SYNCHRONOUS", frozenset())
     for a, b in zip(train(), loop, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
 
