@@ -21,7 +21,10 @@ class CellNetwork(nn.Module):
 
     Attributes:
         arguments: What it was made from, as plain values.
+        recordable: A pass does the same work every time (see `nas.training.gradients`).
     """
+
+    recordable = True
 
     def __init__(self, arguments: Mapping[str, object]) -> None:
         super().__init__()

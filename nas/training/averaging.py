@@ -62,8 +62,10 @@ class Average:
             [self._live[i].detach() for i in self._mixed],
             1 - decay,
         )
-        for i in self._copied:
-            self._kept[i].copy_(self._live[i])
+        if self._copied:
+            torch._foreach_copy_(
+                [self._kept[i] for i in self._copied], [self._live[i] for i in self._copied]
+            )
 
     @contextmanager
     def applied(self) -> Iterator[None]:

@@ -33,8 +33,9 @@ class Recorded(Generic[T]):
 
     Args:
         function: From tensors to tensors, in any arrangement. It may read other tensors where they
-            lie (parameters), but not replace them; what is recorded must read no value back, draw
-            no random number and keep nothing.
+            lie (parameters) and write to them, but not replace them; what is recorded must read no
+            value back, draw random numbers from the device's default generator only, and keep
+            nothing else.
         pool: Memory to share. A result is overwritten by the next call of any function that has
             the same.
         record: Whether to record at all.
@@ -58,11 +59,16 @@ class Recorded(Generic[T]):
             calls = self._calls[key] = self._calls.get(key, 0) + 1
             if calls <= EAGER_CALLS or not self._pool.roomy:
                 return self._function(*inputs)
-            usual = torch.cuda.current_stream(inputs[0].device)
+            device = inputs[0].device
+            usual, chance = torch.cuda.current_stream(device), _chance(device)
+            before = chance.clone_state()
             try:
                 self._graphs[key] = _Graph(self._function, inputs, self._pool)
             except RuntimeError as error:
-                torch.cuda.set_stream(usual)  # torch stays on its own where recording broke off
+                # Where recording broke off torch stays on its own stream, and its generator goes on
+                # taking itself for recorded.
+                torch.cuda.set_stream(usual)
+                chance.graphsafe_set_state(before)
                 self._pool.roomy = False
                 if not is_out_of_memory(error):
                     # It costs time and no result: what is wrong with the function itself, the call
@@ -83,6 +89,12 @@ class Recorded(Generic[T]):
                 torch.cuda.synchronize(device)  # the last replay may still run
             self._graphs.clear()
             self._pool.renew()
+
+
+def _chance(device: torch.device) -> torch.Generator:
+    index = torch.cuda.current_device() if device.index is None else device.index
+    found: torch.Generator = torch.cuda.default_generators[index]
+    return found
 
 
 class Pool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Loss", "Moment", "Targets", "blended_loss", "cross_entropy", "loss_of"]
 
-Targets: TypeAlias = list[tuple[Tensor, float]]
-"""Labels (batch,) with their weights, which add up to 1."""
+Targets: TypeAlias = list[tuple[Tensor, float | Tensor]]
+"""Labels (batch,) with their weights, numbers or scalars on the device, which add up to 1."""
 
 Weigh: TypeAlias = Callable[[Tensor], Tensor]
 """From the losses of examples (batch,) to what they count (batch,), adding up to 1."""
@@ -67,7 +67,7 @@ def blended_loss(
             for labels, _ in targets
         ]
         parts = [
-            loss if weight == 1 else loss * weight
+            loss * weight if isinstance(weight, Tensor) or weight != 1 else loss
             for loss, (_, weight) in zip(losses, targets, strict=True)
         ]
         whole = parts[0] if len(parts) == 1 else parts[0] + parts[1]
@@ -96,6 +96,14 @@ class Loss:
     def gradients(self) -> float:
         """Forward and backward passes of a batch that a call counts as."""
         return 1.0
+
+    def phase(self, at: Moment) -> Hashable | None:
+        """What all moments have in common that have the same loss of the same batch.
+
+        None where every moment has its own, and for losses of which that is not known: no step of
+        theirs is recorded.
+        """
+        return None
 
     def initialize(self, network: nn.Module, input_shape: tuple[int, int, int], seed: int) -> None:
         """Before a training: give a network other initial weights, where the loss is for such.
@@ -134,9 +142,17 @@ class Loss:
         )
 
 
+class CrossEntropy(Loss):
+    """What every step minimises alike, but for the moment from which examples are weighed."""
+
+    def phase(self, at: Moment) -> bool:
+        """Whether they are."""
+        return self._weighing(at) is not None
+
+
 def cross_entropy(recipe: TrainingRecipe, settings: Any, pipeline: Pipeline) -> Loss:
     """The loss of that name."""
-    return Loss(recipe)
+    return CrossEntropy(recipe)
 
 
 def loss_of(recipe: TrainingRecipe, pipeline: Pipeline) -> Loss:

@@ -15,6 +15,7 @@ from nas.optimizers.rule import TwoFaced
 from nas.training.augment import Pipeline, mixup
 from nas.training.averaging import Average, OptimizersAverage
 from nas.training.device import autocast
+from nas.training.gradients import Backward, Minimised, recordable
 from nas.training.hesso import removing
 from nas.training.losses import Loss, Moment, Targets, loss_of
 from nas.training.pruning import parts, rate_of_parts
@@ -69,6 +70,21 @@ def _cost(backward: bool) -> float:
     if backward:
         return 1.0
     return 2.0 if torch.is_grad_enabled() else 1 / 3
+
+
+def _of_tensors(
+    network: nn.Module, minimised: Loss, precision: str, at: Moment, first: bool, count: int
+) -> Minimised:
+    """The loss, of inputs, `count` tensors of labels and, of several, what each weighs."""
+
+    def find(inputs: Tensor, *given: Tensor) -> tuple[Tensor]:
+        shares: tuple[float | Tensor, ...] = given[count:] or (1.0,)
+        targets: Targets = list(zip(given[:count], shares, strict=True))
+        counting = nullcontext() if first else unmoved_statistics(network)
+        with autocast(inputs.device, precision), counting:
+            return (minimised(network, inputs, targets, at),)
+
+    return find
 
 
 LOOKS: Final = 50
@@ -134,6 +150,8 @@ class Stepper:
         )
         self._held: float | None = None
         self._minimised = loss or loss_of(recipe, pipeline)
+        self._backward = Backward(self._parameters, sound=recordable(network))
+        self._dropped: float | None = None  # chance of a path
         self._base = [group["lr"] for group in self._optimizer.param_groups]
         self.average: Average | OptimizersAverage | None = None
         if isinstance(self._optimizer, TwoFaced):
@@ -164,10 +182,17 @@ class Stepper:
         if self._recipe.mixup:
             shares = np.random.default_rng(derive(self._seed, "mixup", epoch))
             self._shares = shares.beta(self._recipe.mixup, self._recipe.mixup, self.steps).tolist()
+        self._drop_paths(self._recipe.drop_path * epoch / self._horizon)
+        self._network.train()
+
+    def _drop_paths(self, chance: float) -> None:
         set_drop_path = getattr(self._network, "set_drop_path", None)
         if set_drop_path is not None:
-            set_drop_path(self._recipe.drop_path * epoch / self._horizon)
-        self._network.train()
+            set_drop_path(chance)
+        if chance != self._dropped:  # recordings have the one before
+            rising = self._recipe.drop_path > 0
+            self._backward.forget(self.steps * (1 if rising else self._horizon - self._epoch))
+            self._dropped = chance
 
     def hold(self, factor: float) -> None:
         """Use this factor of the learning rate in place of the schedule's, from now on."""
@@ -182,7 +207,7 @@ class Stepper:
         number = self._epoch * self.steps + self.step
         images, labels = self._stream.batch(number)
         inputs = self._pipeline.train(images, self._chance)
-        targets = [(labels, 1.0)]
+        targets: Targets = [(labels, 1.0)]
         if self._recipe.mixup:
             share = self._shares[self.step]
             inputs, others = mixup(inputs, labels, share, self._chance)
@@ -216,17 +241,15 @@ class Stepper:
         """
         recipe = self._recipe
         self._optimizer.zero_grad(set_to_none=True)
-        counting = nullcontext() if first else unmoved_statistics(self._network)
-        with autocast(self._device, recipe.precision), counting:
-            if drawn:
-                outputs = self._network(inputs)
-                logits = outputs if isinstance(outputs, Tensor) else outputs[0]
-                # Bare: of smoothed labels or weighed examples it would be no estimate of curvature.
-                loss = F.cross_entropy(logits, drawn_labels(logits, self._chance))
-            else:
-                loss = self._minimised(self._network, inputs, targets, self._moment())
+        if backward and not drawn:
+            loss = self._recorded_gradients(inputs, targets, first)
+        else:
+            counting = nullcontext() if first else unmoved_statistics(self._network)
+            with autocast(self._device, recipe.precision), counting:
+                loss = self._loss_of_batch(inputs, targets, drawn)
+            if backward:
+                loss.backward()  # type: ignore[no-untyped-call]
         if backward:
-            loss.backward()  # type: ignore[no-untyped-call]
             if self.hesso is not None:
                 if not (drawn or self._looked):
                     self.hesso.look(self._moment().step)
@@ -236,6 +259,25 @@ class Stepper:
                 nn.utils.clip_grad_norm_(self._parameters, recipe.clip_norm)
         self.gradient_evaluations += _cost(backward) * (1 if drawn else self._minimised.gradients)
         return loss
+
+    def _recorded_gradients(self, inputs: Tensor, targets: Targets, first: bool) -> Tensor:
+        at, count, labels = self._moment(), len(targets), [labels for labels, _ in targets]
+        phase = self._minimised.phase(at)
+        # Weights of labels are made on the device, so that nobody waits.
+        shares = [inputs.new_full((), float(share)) for _, share in targets] if count > 1 else []
+        function = _of_tensors(
+            self._network, self._minimised, self._recipe.precision, at, first, count
+        )
+        kind = None if phase is None else (phase, first, count)
+        return self._backward(kind, function, inputs, *labels, *shares)[0]
+
+    def _loss_of_batch(self, inputs: Tensor, targets: Targets, drawn: bool) -> Tensor:
+        if not drawn:
+            return self._minimised(self._network, inputs, targets, self._moment())
+        outputs = self._network(inputs)
+        logits = outputs if isinstance(outputs, Tensor) else outputs[0]
+        # Bare: of smoothed labels or weighed examples it would be no estimate of curvature.
+        return F.cross_entropy(logits, drawn_labels(logits, self._chance))
 
     def direction(self, inputs: Tensor, targets: Targets) -> Tensor:
         """The gradient of a batch's loss in its inputs, in pixels from 0 to 1."""

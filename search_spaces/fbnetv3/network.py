@@ -35,7 +35,10 @@ class FBNetV3Network(nn.Module):
 
     Attributes:
         arguments: The arguments.
+        recordable: A pass does the same work every time (see `nas.training.gradients`).
     """
+
+    recordable = True
 
     def __init__(
         self,

@@ -102,9 +102,11 @@ class Discriminator(nn.Module):
         arguments: The arguments.
         rows: The path that is taken where none is named.
         scores_apart: An image's score is a matter of that image alone, whatever is in its batch.
+        recordable: A pass does the same work every time (see `nas.training.gradients`).
     """
 
     scores_apart = True
+    recordable = True
 
     def __init__(
         self,

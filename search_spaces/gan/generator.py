@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from search_spaces.gan.genes import GENERATOR, Genotype, candidates, living_generator
-from search_spaces.gan.operations import Edge, Enlarged, convolution, held, operation, total
+from search_spaces.gan.operations import (
+    Edge,
+    Enlarged,
+    convolution,
+    enlarged,
+    held,
+    operation,
+    total,
+)
 
 __all__ = ["Generator", "UpCell"]
 
@@ -66,14 +73,10 @@ class UpCell(nn.Module):
 
         if "skips" in alive:
             size = (2 * x.shape[-2], 2 * x.shape[-1])
-            align = None if self.mode == "nearest" else False
             terms = into("2")
             for conv, state in zip(self.skips, earlier, strict=True):
                 if state is not None:
-                    larger = functional.interpolate(
-                        state, size, mode=self.mode, align_corners=align
-                    )
-                    terms.append(conv(larger))
+                    terms.append(conv(enlarged(state, size, self.mode)))
             states["2"] = total(terms)
         return states.get("2"), total(into("3"))
 
@@ -100,7 +103,10 @@ class Generator(nn.Module):
         arguments: The arguments.
         rows: The path that is taken where none is named.
         latent: Length of the latent vector.
+        recordable: A pass does the same work every time (see `nas.training.gradients`).
     """
+
+    recordable = True
 
     def __init__(
         self,

@@ -12,7 +12,18 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from search_spaces.gan.genes import NONE, SKIP
 
-__all__ = ["Edge", "Enlarged", "Rectified", "Shrunk", "convolution", "down", "operation", "total"]
+__all__ = [
+    "Edge",
+    "Enlarged",
+    "Rectified",
+    "Shrunk",
+    "convolution",
+    "doubled",
+    "down",
+    "enlarged",
+    "operation",
+    "total",
+]
 
 
 def convolution(
@@ -111,10 +122,34 @@ class Enlarged(nn.Module):
         if self.spread is not None:
             y: Tensor = self.conv(self.spread(torch.relu(x)))
             return y
-        align = None if self.name == "nearest" else False
-        larger = functional.interpolate(x, scale_factor=2, mode=self.name, align_corners=align)
+        larger = enlarged(x, (2 * x.shape[-2], 2 * x.shape[-1]), self.name)
         y = self.conv(torch.relu(larger))
         return y
+
+
+def enlarged(x: Tensor, size: tuple[int, int], mode: str) -> Tensor:
+    """Maps ``(B, channels, H, W)`` at a larger size.
+
+    Args:
+        x: The maps.
+        size: Height and width.
+        mode: ``nearest`` or ``bilinear``.
+    """
+    if mode == "nearest":
+        return functional.interpolate(x, size, mode=mode)
+    if x.is_cuda and size == (2 * x.shape[-2], 2 * x.shape[-1]):
+        # The library's gradient there is added up in whatever order comes.
+        return doubled(doubled(x, 2), 3)
+    return functional.interpolate(x, size, mode=mode, align_corners=False)
+
+
+def doubled(x: Tensor, dim: int) -> Tensor:
+    """Maps of twice the size along a dimension, bilinear: three quarters of the nearer pixel."""
+    count = x.shape[dim]
+    before = torch.cat([x.narrow(dim, 0, 1), x.narrow(dim, 0, count - 1)], dim)
+    after = torch.cat([x.narrow(dim, 1, count - 1), x.narrow(dim, count - 1, 1)], dim)
+    both = torch.stack([torch.lerp(x, before, 0.25), torch.lerp(x, after, 0.25)], dim + 1)
+    return both.flatten(dim, dim + 1)
 
 
 class Shrunk(nn.Module):

@@ -23,6 +23,7 @@ from search_spaces.gan.equal import (
 )
 from search_spaces.gan.generator import Generator, UpCell
 from search_spaces.gan.genes import NONE, SKIP, Row, living_discriminator, living_generator
+from search_spaces.gan.operations import doubled, enlarged
 from search_spaces.gan.pair import Pair
 from search_spaces.gan.rows import DISCRIMINATORS, GENERATORS, Rows
 from search_spaces.gan.space import GanSpace
@@ -347,3 +348,17 @@ def test_canonical_genotypes() -> None:
     eagan = DISCRIMINATORS.from_numbers([[1, 0, 3, 0, 1, -1, -1]] * 3)
     plain = DISCRIMINATORS.from_numbers([[5, 3, 0, 0, 1, -1, -1]] * 3)
     assert canonical_discriminator(eagan) == canonical_discriminator(plain)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 4), (2, 3, 1, 5), (1, 2, 6, 1)])
+def test_twice_the_size_is_what_the_library_makes(shape: tuple[int, ...]) -> None:
+    """It takes its place on GPUs, where the library's gradient has no order."""
+    torch.manual_seed(0)
+    x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    size = (2 * shape[2], 2 * shape[3])
+    expected = enlarged(x, size, "bilinear")
+    found = doubled(doubled(x, 2), 3)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    slope = torch.randn_like(found)
+    (a,), (b,) = (torch.autograd.grad(y, x, slope) for y in (found, expected))
+    torch.testing.assert_close(a, b, rtol=0, atol=1e-12)

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final, cast
 
 import torch
 from torch import Tensor, nn
 
 from nas.core.errors import CandidateError
-from nas.core.registry import imported
 from nas.optimizers import build
 from nas.training.averaging import Average
 from nas.training.gan.augment import View, draw_view
-from nas.training.gan.criteria import GAN_LOSSES
 from nas.training.gan.images import latents, scaled
-from nas.training.gan.losses import gradient_penalty
+from nas.training.gan.objective import Objective
 from nas.training.gan.recipe import GanRecipe
+from nas.training.gradients import Backward, Minimised, recordable, worth
+from nas.training.graphs import Pool, Recorded
 from nas.training.randomness import derive, global_state, set_global_state
 from nas.training.schedules import rate
-from nas.training.statistics import counted, unmoved_statistics
 from nas.training.stream import Placed, Stream
 
 __all__ = ["PairLearner"]
@@ -31,6 +31,7 @@ FORWARD: Final = 1 / 3
 TWICE: Final = 2.0
 """Cost of a gradient that is differentiated again."""
 SUMS: Final = ("discriminator_loss", "generator_loss", "score")
+SIDES: Final = ("discriminator", "generator")
 
 
 class _Batch:
@@ -39,40 +40,44 @@ class _Batch:
     Args:
         learner: Whose step it is.
         side: Which of its networks moves.
-        loss: What that one minimises.
+        kind: What all its steps have in common that do the same.
+        minimised: Gives what that one minimises, and what is to be noted; of whether running
+            statistics count the batch.
+        inputs: Of that.
         passes: Gradients of an image that a call takes in each network.
-        count: Images.
     """
 
     def __init__(
         self,
         learner: PairLearner,
         side: str,
-        loss: Callable[[], Tensor],
+        kind: Hashable,
+        minimised: Callable[[bool], Minimised],
+        inputs: Sequence[Tensor],
         passes: Mapping[str, float],
-        count: int,
     ) -> None:
-        self.examples = count
-        self._learner, self._side, self._loss, self._passes = learner, side, loss, passes
+        self.examples = len(inputs[0])
+        self._learner, self._side, self._kind = learner, side, kind
+        self._minimised, self._inputs, self._passes = minimised, inputs, passes
         self._asked = False
 
     def __call__(self, *, backward: bool = True) -> Tensor:
         """The loss, and gradients if they are wanted."""
-        learner = self._learner
-        learner.optimizers[self._side].zero_grad(set_to_none=True)
-        still = nullcontext() if not self._asked else unmoved_statistics(learner.generator)
-        too = nullcontext() if not self._asked else unmoved_statistics(learner.discriminator)
-        with still, too:
-            loss = self._loss()
+        learner, side, first = self._learner, self._side, not self._asked
+        learner.optimizers[side].zero_grad(set_to_none=True)
         self._asked = True
-        share = 1.0 if backward else FORWARD
-        learner.count({s: share * n for s, n in self._passes.items()}, self.examples)
-        learner.asked[self._side] += share
+        minimised = self._minimised(first)
         if backward:
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss, *rest = learner.backward[side]((self._kind, first), minimised, *self._inputs)
             clip = learner.recipe.clip_norm
             if clip is not None:
-                nn.utils.clip_grad_norm_(learner.parameters[self._side], clip)
+                nn.utils.clip_grad_norm_(learner.parameters[side], clip)
+        else:
+            loss, *rest = minimised(*self._inputs)
+        learner.note(side, loss, *rest)
+        share = 1.0 if backward else FORWARD
+        learner.count({s: share * n for s, n in self._passes.items()}, self.examples)
+        learner.asked[side] += share
         return loss
 
 
@@ -100,7 +105,7 @@ class PairLearner:
         passes: The same of single images, by network.
         asked: Gradients that the optimizer of each network asked for.
         average: The average of the generator's weights and buffers, if there is one.
-        generator, discriminator, recipe, optimizers, parameters: For this package.
+        generator, discriminator, recipe, optimizers, parameters, backward: For this package.
     """
 
     def __init__(
@@ -115,12 +120,6 @@ class PairLearner:
     ) -> None:
         self.generator, self.discriminator, self.recipe = generator, discriminator, recipe
         self._latent, self._device, self._seed = latent, placed.device, seed
-        row = GAN_LOSSES.get(recipe.loss)
-        self._minimised = {
-            "discriminator": imported(row.discriminator),
-            "generator": imported(row.generator),
-        }
-        self._pairs = row.pairs
         networks = {"discriminator": discriminator, "generator": generator}
         if recipe.channels_last:
             # Before there are optimizers, whose moments are to lie in memory as the weights do.
@@ -155,8 +154,8 @@ class PairLearner:
         )
         self._shape = cast("tuple[int, int, int]", placed.shape)
         self._gamma = recipe.gamma_for(self._shape)
-        apart = getattr(discriminator, "scores_apart", False) is True
-        self._together = apart and not counted(discriminator)
+        self._objective = Objective.of(generator, discriminator, recipe, self._gamma)
+        self._record(horizon * self.steps)
         decay = recipe.ema_decay
         self.average = None if decay is None else Average(generator, decay)
         self._chance = torch.Generator(placed.device)
@@ -166,6 +165,25 @@ class PairLearner:
         self.gradient_evaluations = 0.0
         self.passes = dict.fromkeys(networks, 0.0)
         self.asked = dict.fromkeys(networks, 0.0)
+
+    def _record(self, steps: int) -> None:
+        """On a GPU let what is the same in all steps be recorded, if that is sound and worth it."""
+        sound = {side: recordable(getattr(self, side)) for side in SIDES}
+        pool = Pool()
+        self.backward = {
+            "discriminator": Backward(
+                self.parameters["discriminator"], sound=sound["discriminator"], pool=pool
+            ),
+            "generator": Backward(
+                self.parameters["generator"], sound=all(sound.values()), pool=pool
+            ),
+        }
+        for backward in self.backward.values():
+            backward.forget(steps)
+        # Each in memory of its own: what they give is read while the others run.
+        draws, judges = (sound[side] and worth(steps) for side in ("generator", "discriminator"))
+        self._draw = Recorded(self._objective.drawing(), record=draws)
+        self._judge = Recorded(self._objective.judging(), record=judges)
 
     def begin_epoch(self) -> None:
         """Make ready for the (remaining) steps of an epoch."""
@@ -196,54 +214,36 @@ class PairLearner:
     def _teach_discriminator(self) -> None:
         images, _ = self._real.batch(self.step)
         real, view = scaled(images), self._view(len(images))
-        with torch.no_grad():
-            fake = self.generator(latents(len(real), self._latent, self._chance))
-        recipe = self.recipe
-        due = self._gamma > 0 and self.step % recipe.penalty_every == 0
-        weight = self._gamma * recipe.penalty_every
-        count, batches = len(real), [real, fake]
-        if self._together:
-            batches = [torch.cat(batches)]
-
-        def score(images: Tensor) -> Tensor:
-            return self._score(torch.cat([view(part) for part in torch.split(images, count)]))
-
-        def loss() -> Tensor:
-            scores, penalties = [], []
-            for batch in batches:
-                if due:
-                    of_batch, penalty = gradient_penalty(score, batch)
-                    penalties.append(penalty)
-                else:
-                    of_batch = score(batch)
-                scores.append(of_batch)
-            both = torch.cat(scores)
-            found: Tensor = self._minimised["discriminator"](*torch.split(both, count))
-            self._note(found, 0, both)
-            if penalties:  # half of R1 and half of R2
-                found = found + weight * torch.stack(penalties).mean()
-            return found
-
-        self.count({"generator": FORWARD}, count)
-        self._move("discriminator", loss, {"discriminator": 2 * (TWICE if due else 1.0)}, count)
+        fake = self._draw(latents(len(real), self._latent, self._chance))
+        due = self._gamma > 0 and self.step % self.recipe.penalty_every == 0
+        self.count({"generator": FORWARD}, len(real))
+        closure = _Batch(
+            self,
+            "discriminator",
+            due,
+            partial(self._objective.of_discriminator, due),
+            [real, fake, *view.drawn],
+            {"discriminator": 2 * (TWICE if due else 1.0)},
+        )
+        self.optimizers["discriminator"].step(closure)  # type: ignore[arg-type]
 
     def _teach_generator(self, number: int) -> None:
         count, view = self._drawn, self._view(self._drawn)
-        z = latents(count, self._latent, self._chance)
-        real: Tensor | None = None
+        inputs = [latents(count, self._latent, self._chance)]
         with _held(self.discriminator):
-            if self._pairs:
-                with torch.no_grad():
-                    real = self._score(view(scaled(self._shown.batch(number)[0])))
+            if self._objective.pairs:
+                images = scaled(self._shown.batch(number)[0])
+                inputs.append(self._judge(images, *view.drawn))
                 self.count({"discriminator": FORWARD}, count)
-
-            def loss() -> Tensor:
-                fake = self._score(view(self.generator(z)))
-                found: Tensor = self._minimised["generator"](real, fake)
-                self._note(found, 1)
-                return found
-
-            self._move("generator", loss, {"generator": 1.0, "discriminator": 1.0}, count)
+            closure = _Batch(
+                self,
+                "generator",
+                None,
+                self._objective.of_generator,
+                [*inputs, *view.drawn],
+                {"generator": 1.0, "discriminator": 1.0},
+            )
+            self.optimizers["generator"].step(closure)  # type: ignore[arg-type]
         if self.average is not None:
             self.average.update(number)
 
@@ -256,19 +256,18 @@ class PairLearner:
     def _view(self, count: int) -> View:
         return draw_view(self.recipe.augment, (count, *self._shape), self._chance)
 
-    def _score(self, images: Tensor) -> Tensor:
-        return cast("Tensor", self.discriminator(images)).flatten()
-
-    def _move(
-        self, side: str, loss: Callable[[], Tensor], passes: Mapping[str, float], count: int
-    ) -> None:
-        closure = _Batch(self, side, loss, passes, count)
-        self.optimizers[side].step(closure)  # type: ignore[arg-type]
-
     @torch.no_grad()
-    def _note(self, loss: Tensor, side: int, scores: Tensor | None = None) -> None:
-        self._counts[side] += 1
-        self._sums[side] += loss.detach()
+    def note(
+        self,
+        side: str,
+        minimised: Tensor,
+        loss: Tensor | None = None,
+        scores: Tensor | None = None,
+    ) -> None:
+        """Take down a loss (without penalty, if it has one) and the size of scores."""
+        place = SIDES.index(side)
+        self._counts[place] += 1
+        self._sums[place] += (minimised if loss is None else loss).detach()
         if scores is not None:
             self._sums[2] += scores.detach().abs().mean()
 

@@ -50,7 +50,8 @@ def gradient_penalty(score: Callable[[Tensor], Tensor], images: Tensor) -> tuple
     Returns:
         The scores (n,), and the mean squared length, both to be differentiated further.
     """
-    images = images.detach().requires_grad_()
-    scores = score(images)
-    (slope,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
+    with torch.enable_grad():  # optimizers that look at losses alone have them off
+        images = images.detach().requires_grad_()
+        scores = score(images)
+        (slope,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
     return scores, slope.square().sum((1, 2, 3)).mean()

@@ -69,7 +69,10 @@ class AutoganGenerator(nn.Module):
 
     Attributes:
         latent: Length of the latent vector.
+        recordable: A pass does the same work every time (see `nas.training.gradients`).
     """
+
+    recordable = True
 
     def __init__(self, image_shape: tuple[int, int, int], channels: int, latent: int) -> None:
         super().__init__()

@@ -69,7 +69,10 @@ class BareGenerator(nn.Module):
 
     Attributes:
         latent: Length of the latent vector.
+        recordable: A pass does the same work every time (see `nas.training.gradients`).
     """
+
+    recordable = True
 
     def __init__(self, image_shape: tuple[int, int, int], channels: int, latent: int) -> None:
         super().__init__()
@@ -105,9 +108,11 @@ class BareDiscriminator(nn.Module):
 
     Attributes:
         scores_apart: An image's score is a matter of that image alone, whatever is in its batch.
+        recordable: A pass does the same work every time (see `nas.training.gradients`).
     """
 
     scores_apart = True
+    recordable = True
 
     def __init__(self, image_shape: tuple[int, int, int], channels: int) -> None:
         super().__init__()

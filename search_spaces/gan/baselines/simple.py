@@ -54,7 +54,12 @@ class SimpleDiscriminator(nn.Module):
         image_shape: Channels, height, width of an image.
         channels: Of all convolutions but the first, published 128.
         spectral_norm: Divide the weight of the linear layer by its largest singular value.
+
+    Attributes:
+        recordable: A pass does the same work every time (see `nas.training.gradients`).
     """
+
+    recordable = True
 
     def __init__(
         self, image_shape: tuple[int, int, int], channels: int, spectral_norm: bool

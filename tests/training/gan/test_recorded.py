@@ -1,0 +1,77 @@
+"""Steps of pairs that are recorded are those that are not: here with stand-ins for recordings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nas.training import gradients
+from nas.training.gan import GanRecipe, fit_pair, learner
+from tests.training.gan.pairs import LATENT, images, pair
+from tests.training.replayed import Replayed
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "hinge": {"loss": "hinge", "n_critic": 2, "generator_batch": 12},
+    "rest": {
+        "augment": ["translation", "cutout"],
+        "penalty_every": 2,
+        "clip_norm": 1.0,
+        "optimizer": "adamw",
+    },
+    "asked twice": {"optimizer": "mezo", "learning_rate": 1e-4},
+}
+
+
+def trained(which: str, sides: tuple[bool, bool]) -> list[Tensor]:
+    settings = {"epochs": 8, "batch_size": 8, "learning_rate": 1e-3, **RECIPES[which]}
+    networks = pair(spectral=settings.get("loss") == "hinge")
+    for network, says in zip(networks, sides, strict=True):
+        network.recordable = says  # type: ignore[assignment]
+    fit_pair(*networks, LATENT, images(), GanRecipe(**settings), seed=1)
+    return [tensor for network in networks for tensor in network.state_dict().values()]
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[Replayed]:
+    Replayed.made.clear()
+    monkeypatch.setattr(gradients, "RECORDING", frozenset({"cpu"}))
+    for module in (gradients, learner):
+        monkeypatch.setattr(module, "Recorded", Replayed)
+    return Replayed.made
+
+
+@pytest.mark.parametrize("which", RECIPES)
+def test_all_is_the_same(which: str, made: list[Replayed]) -> None:
+    plain = trained(which, (False, False))
+    assert sum(m.calls for m in made) == 0
+    for sides in ((True, True), (False, True), (True, False)):
+        found = trained(which, sides)
+        assert sum(m.calls for m in made) > 0
+        assert all(torch.equal(a, b) for a, b in zip(plain, found, strict=True)), sides
+        made.clear()
+
+
+def test_what_is_recorded_is_what_does_not_change(made: list[Replayed]) -> None:
+    """Generators that change from step to step are drawn by and taught anew each time."""
+    steps = 8 * 6
+    calls = {}
+    for sides in ((True, True), (False, True)):
+        made.clear()
+        trained("plain", sides)
+        calls[sides] = [m.calls for m in made]
+    # Images drawn, real images judged, then the steps of either network.
+    assert calls[True, True] == [steps, steps, steps, steps]
+    assert calls[False, True] == [0, steps, steps]
+
+
+def test_few_steps_are_not_worth_it(made: list[Replayed]) -> None:
+    networks = pair()
+    for network in networks:
+        network.recordable = True  # type: ignore[assignment]
+    fit_pair(*networks, LATENT, images(), GanRecipe(epochs=1, batch_size=8), seed=1)
+    assert sum(m.calls for m in made) == 0
+    assert all(isinstance(network, nn.Module) for network in networks)
