@@ -58,13 +58,15 @@ def config(limit: int = 40, recipe: Any = None, **settings: Any) -> RunConfig:
 class Driver:
     """Calls a session with seeds that depend on the number of the call."""
 
-    def __init__(self, calls: int = 0, **given: Any) -> None:
-        self.given, self.calls = given, calls
-        self.session = open_gan_supernet(config(**given).model_dump(mode="json"), Context())
+    def __init__(self, calls: int = 0, device: str = "cpu", **given: Any) -> None:
+        self.given, self.calls, self.device = given, calls, device
+        spec = config(**given).model_dump(mode="json")
+        self.session = open_gan_supernet(spec, Context(device=device))
 
     def __call__(self, method: str, **arguments: Any) -> Any:
         self.calls += 1
-        return self.session.call(method, arguments, Context(seed=self.calls)).value
+        context = Context(device=self.device, seed=self.calls)
+        return self.session.call(method, arguments, context).value
 
     @property
     def one(self) -> Any:
@@ -76,7 +78,7 @@ class Driver:
 
     def reopened(self, path: Path) -> Driver:
         self.session.save(path)
-        other = Driver(self.calls, **self.given)
+        other = Driver(self.calls, self.device, **self.given)
         chance = torch.get_rng_state()
         other.session.load(path)
         assert torch.equal(torch.get_rng_state(), chance)
@@ -110,7 +112,10 @@ def state(of: Any) -> dict[str, Any]:
 
 def same(first: dict[str, Any], second: dict[str, Any]) -> bool:
     return first.keys() == second.keys() and all(
-        torch.equal(value, second[key]) if isinstance(value, Tensor) else value == second[key]
+        # What a state keeps for later stays on the host after it was read.
+        torch.equal(value.cpu(), second[key].cpu())
+        if isinstance(value, Tensor)
+        else value == second[key]
         for key, value in first.items()
     )
 

@@ -36,6 +36,8 @@ from .gan_driver import (
     texts,
 )
 
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
 # -- sessions (A10) -------------------------------------------------------------------------------
 
 CALLS: list[tuple[str, dict[str, Any]]] = [
@@ -57,6 +59,7 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_cuda)])
 @pytest.mark.parametrize(
     ("weights", "loss", "places"),
     [
@@ -66,10 +69,14 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
     ids=["own", "shared"],
 )
 def test_going_on_from_any_call_changes_no_bit(
-    tmp_path: Path, weights: str, loss: str, places: Any
+    tmp_path: Path, weights: str, loss: str, places: Any, device: str
 ) -> None:
     own = {"replicates": 2, "confirm": 2, "stop": True} if weights == "own" else {}
-    given = {"discriminators": {"weights": weights, **own}, "recipe": {"loss": loss}}
+    given: dict[str, Any] = {
+        "discriminators": {"weights": weights, **own},
+        "recipe": {"loss": loss},
+        "device": device,
+    }
     straight, broken = Driver(**given), Driver(**given)
     calls = CALLS if own else [*CALLS[:9], *CALLS[12:]]
     for place, (method, arguments) in enumerate(calls):

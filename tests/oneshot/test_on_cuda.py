@@ -12,6 +12,7 @@ import torch
 
 from nas.core.protocols import Context
 from nas.oneshot.training import _Sums
+from nas.testing.waiting import no_waiting
 from nas.training import graphs
 
 from .conftest import open_session
@@ -79,10 +80,7 @@ def test_a_step_waits_for_nothing() -> None:
     chance = torch.Generator("cuda").manual_seed(0)
     batch = training.pipeline.train(images, chance), labels
     sums = _Sums(training.device)
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with no_waiting():
         for _ in range(4):
             training._weight_step(batch, sums, torch.Generator())
             training._alpha_step(batch, batch, sums)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
