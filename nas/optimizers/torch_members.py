@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from nas.optimizers.rule import grouped, listed, tensors_of
+from nas.optimizers.rule import evaluated, grouped, listed, tensors_of
 from nas.optimizers.standard import (
     AdafactorSettings,
     AdamSettings,
@@ -22,10 +22,29 @@ from nas.optimizers.standard import (
 FUSED_DEVICES = frozenset({"cpu", "cuda", "xpu"})
 
 
+class _Sgd(torch.optim.SGD):
+    """Torch's, whose fused step fails where some weights have their first gradient after others."""
+
+    def step(self, closure: Any = None) -> Any:
+        loss = None if closure is None else evaluated(closure)
+        with torch.no_grad():
+            for group in self.param_groups:
+                if group["momentum"]:
+                    self._begin([p for p in group["params"] if p.grad is not None])
+        super().step()
+        return loss
+
+    def _begin(self, weights: list[Any]) -> None:
+        late = [w for w in weights if self.state[w].get("momentum_buffer") is None]
+        if len(late) < len(weights):  # where all are the first, torch begins by itself
+            for weight in late:
+                self.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
+
+
 def sgd(params: Iterable[Any], settings: SgdSettings) -> torch.optim.Optimizer:
     """Gradient descent with momentum."""
     groups = grouped(params)
-    return torch.optim.SGD(
+    return _Sgd(
         groups,
         lr=settings.learning_rate,
         momentum=settings.momentum,

@@ -143,3 +143,19 @@ def test_gradients_may_lie_otherwise_in_memory(title: str, closure: bool) -> Non
                 optimizer.step()
         ends.append(weight.detach())
     assert torch.allclose(ends[0], ends[1], rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["sgd", "adam", "adamw", "nadamw", "rmsprop", "muon", "lion", "adamp", "sgdp", "sm3"],
+)
+def test_weights_may_have_their_first_gradient_later_than_others(name: str) -> None:
+    weights = [torch.nn.Parameter(torch.ones(3, 2)) for _ in range(4)]
+    optimizer = build(name, weights, learning_rate=1e-2)
+    for number in range(4):
+        for place, weight in enumerate(weights):
+            weight.grad = torch.full((3, 2), 0.5) if number >= place else None
+        optimizer.step()
+    moved = [float((1 - weight.detach()).mean()) for weight in weights]
+    assert moved[0] > moved[-1] > 0
+    assert min(moved) > 0
