@@ -255,10 +255,14 @@ class PairTraining:
         macs, trained = 0.0, 0
         orders = [[slot] for slot in self.slots] if self._settings.weights == OWN else [self.slots]
         for together in orders:
-            for _ in range(epochs):
-                alive = [slot for slot in together if not slot.failed]
-                macs += sum(self._epoch(alive, context))
-                trained += len(alive)
+            try:
+                for _ in range(epochs):
+                    alive = [slot for slot in together if not slot.failed]
+                    macs += sum(self._epoch(alive, context))
+                    trained += len(alive)
+            finally:
+                for slot in together:
+                    slot.learner.release()
         alive = [slot for slot in self.slots if not slot.failed]
         names = alive[0].losses if alive else ()
         return {

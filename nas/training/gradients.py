@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from nas.optimizers.stacks import aligned
 from nas.training.graphs import Pool, Recorded
 
 __all__ = ["Backward", "Minimised", "recordable", "worth"]
@@ -77,9 +78,7 @@ class Backward:
         def find(*inputs: Tensor) -> Found:
             values = minimised(*inputs)
             found = torch.autograd.grad(values[0], parameters, allow_unused=True)
-            pairs = zip(found, parameters, strict=True)
-            laid: list[Tensor | None] = [None if g is None else _laid_out(g, p) for g, p in pairs]
-            return [value.detach() for value in values], laid
+            return [value.detach() for value in values], _own(found, parameters)
 
         if kind is None or not self._record or inputs[0].device.type not in RECORDING:
             values, found = find(*inputs)
@@ -104,11 +103,20 @@ class Backward:
         self._record = self._sound and worth(ahead)
 
 
-def _laid_out(gradient: Tensor, weight: Tensor) -> Tensor:
-    """In memory as the weight is: fused optimizers take it to be."""
-    if gradient.stride() == weight.stride():
-        return gradient
-    return torch.empty_like(weight).copy_(gradient)
+def _own(gradients: Sequence[Tensor | None], weights: Sequence[Tensor]) -> list[Tensor | None]:
+    """A gradient of its own for each weight, in memory as that is: fused optimizers expect it.
+
+    Weights that are added up have one in common.
+    """
+    found, seen = [], set()
+    for gradient, weight in zip(gradients, weights, strict=True):
+        if gradient is not None:
+            (gradient,) = aligned([gradient], [weight])
+            if gradient.data_ptr() in seen:
+                gradient = gradient.clone()
+            seen.add(gradient.data_ptr())
+        found.append(gradient)
+    return found
 
 
 def _copied(gradients: Sequence[Tensor | None]) -> list[Tensor | None]:

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, TypeAlias, TypeVar
+from weakref import WeakSet
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ from nas.training.device import is_out_of_memory
 __all__ = ["Pool", "Recorded"]
 
 T = TypeVar("T")
-Key: TypeAlias = tuple[tuple[tuple[int, ...], torch.dtype, torch.device], ...]
+Key: TypeAlias = tuple[tuple[tuple[int, ...], tuple[int, ...], torch.dtype, torch.device], ...]
 
 EAGER_CALLS = 2
 """Calls of a shape before it is recorded: libraries choose and load their kernels in them."""
@@ -49,12 +50,13 @@ class Recorded(Generic[T]):
         self._record = record
         self._calls: dict[Key, int] = {}
         self._graphs: dict[Key, _Graph[T]] = {}
+        _EVERY.add(self)
 
     def __call__(self, *inputs: Tensor) -> T:
         """What the function gives for some tensors."""
         if not self.records(inputs[0].device):
             return self._function(*inputs)
-        key = tuple((tuple(t.shape), t.dtype, t.device) for t in inputs)
+        key = tuple((tuple(t.shape), t.stride(), t.dtype, t.device) for t in inputs)
         if key not in self._graphs:
             calls = self._calls[key] = self._calls.get(key, 0) + 1
             if calls <= EAGER_CALLS or not self._pool.roomy:
@@ -66,8 +68,11 @@ class Recorded(Generic[T]):
                 self._graphs[key] = _Graph(self._function, inputs, self._pool)
             except RuntimeError as error:
                 # Where recording broke off torch stays on its own stream, and its generator goes on
-                # taking itself for recorded.
+                # taking itself for recorded. It is given another state, and whatever was recorded
+                # before draws from the old one: nobody may go on with that.
                 torch.cuda.set_stream(usual)
+                for recorded in list(_EVERY):
+                    recorded.forget(device)
                 chance.graphsafe_set_state(before)
                 self._pool.roomy = False
                 if not is_out_of_memory(error):
@@ -81,14 +86,25 @@ class Recorded(Generic[T]):
         """Whether what is on a device is recorded."""
         return self._record and device.type == "cuda"
 
-    def forget(self) -> None:
-        """Drop the recordings, because tensors that they read are gone or no longer in use."""
-        self._calls.clear()
-        if self._graphs:
-            for _, _, device in {key[0] for key in self._graphs}:
-                torch.cuda.synchronize(device)  # the last replay may still run
-            self._graphs.clear()
+    def forget(self, device: torch.device | None = None) -> None:
+        """Drop the recordings, because tensors that they read are gone or no longer in use.
+
+        Args:
+            device: Only those that run there; None for all.
+        """
+        if device is None:
+            self._calls.clear()
+        dropped = [key for key in self._graphs if device is None or key[0][-1] == device]
+        for where in {key[0][-1] for key in dropped}:
+            torch.cuda.synchronize(where)  # the last replay may still run
+        for key in dropped:
+            del self._graphs[key]
+            self._calls.pop(key, None)
+        if dropped:
             self._pool.renew()
+
+
+_EVERY: WeakSet[Recorded[Any]] = WeakSet()
 
 
 def _chance(device: torch.device) -> torch.Generator:

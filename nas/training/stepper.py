@@ -194,6 +194,10 @@ class Stepper:
             self._backward.forget(self.steps * (1 if rising else self._horizon - self._epoch))
             self._dropped = chance
 
+    def release(self) -> None:
+        """Give back what recordings hold; none is made from then on."""
+        self._backward.forget(0)
+
     def hold(self, factor: float) -> None:
         """Use this factor of the learning rate in place of the schedule's, from now on."""
         self._held = factor

@@ -193,8 +193,11 @@ class _Run:
 
     def go(self, split: str, resume_from: Path | None) -> TrainingResult:
         self._resume(resume_from)
-        while self._epoch < self._epochs:
-            self._train_epoch()
+        try:
+            while self._epoch < self._epochs:
+                self._train_epoch()
+        finally:
+            self._stepper.release()  # not when the garbage is collected
         if self._options.keep_state is not None:
             self._checkpoints.keep(self._options.keep_state, self._state())
         average = self._stepper.average

@@ -139,7 +139,9 @@ def enlarged(x: Tensor, size: tuple[int, int], mode: str) -> Tensor:
         return functional.interpolate(x, size, mode=mode)
     if x.is_cuda and size == (2 * x.shape[-2], 2 * x.shape[-1]):
         # The library's gradient there is added up in whatever order comes.
-        return doubled(doubled(x, 2), 3)
+        larger = doubled(doubled(x, 2), 3)
+        last = x.is_contiguous(memory_format=torch.channels_last)
+        return larger.contiguous(memory_format=torch.channels_last) if last else larger
     return functional.interpolate(x, size, mode=mode, align_corners=False)
 
 

@@ -357,6 +357,9 @@ def test_aligned_tensors_are_views_where_they_can_be() -> None:
     assert view.stride() == weight.stride()
     assert copy.stride() == kernel.stride()
     assert torch.equal(view, gradient)
+    whole = torch.randn(5, 12)
+    (third,) = aligned([whole[3].view(3, 4, 1, 1)], [weight])
+    assert torch.equal(third.flatten(), whole[3])
     assert torch.equal(copy, other)
 
 
@@ -368,3 +371,91 @@ def test_copies_are_exact_and_their_own(devices: set[str], monkeypatch: pytest.M
         assert torch.equal(copy.view(-1).view(torch.int32), tensor.reshape(-1).view(torch.int32))
         assert copy.data_ptr() != tensor.data_ptr()
     assert copies([]) == []
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_m_fac_moves_weights_as_if_they_lay_one_after_another(momentum: float) -> None:
+    """Its direction is of all weights in one row: pieces of it must find their places."""
+    shapes = [(4, 3, 1, 1), (2, 3, 2, 2), (5,), (3, 4), (6, 2, 1, 1)]
+    ends = []
+    for last in (False, True):
+        chance = torch.Generator().manual_seed(0)
+        made = [torch.randn(shape, generator=chance, dtype=torch.float64) for shape in shapes]
+        weights = [nn.Parameter(laid_out(w, last)) for w in made]
+        optimizer = build("m-fac", weights, window=3, momentum=momentum, weight_decay=0.1)
+        for _ in range(6):
+            for weight in weights:
+                weight.grad = torch.randn(weight.shape, generator=chance, dtype=torch.float64)
+            before = torch.cat([w.detach().flatten() for w in weights])
+            optimizer.step()
+        ends.append([w.detach().clone(memory_format=torch.contiguous_format) for w in weights])
+        assert not torch.equal(before, torch.cat([w.detach().flatten() for w in weights]))
+    for a, b in zip(*ends, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+
+
+class InPlace:
+    """A closure that writes gradients where the last ones lay, as some trainers do.
+
+    The weight `second` gets one in the second pass only, the weight `first` in the first only.
+    """
+
+    examples = 8
+
+    def __init__(self, weights: list[nn.Parameter], first: int, second: int) -> None:
+        self.weights, self.first, self.second, self.passes = weights, first, second, 0
+
+    def __call__(self, *, inputs: bool = False, **wishes: Any) -> Tensor:
+        if inputs:
+            return torch.ones(2, 3, dtype=torch.float64)
+        self.passes += 1
+        for i, w in enumerate(self.weights):
+            new = (i + 1.0) * w.detach() + self.passes
+            if i in (self.first, self.second) and (i == self.first) != (self.passes % 2 == 1):
+                w.grad = None
+            elif w.grad is None:
+                w.grad = new
+            else:
+                w.grad.copy_(new)
+        return torch.zeros(())
+
+
+@pytest.mark.parametrize("devices", [{"cpu"}, set[str]()])
+def test_gradients_that_are_written_over_are_kept(
+    devices: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rule, "SYNCHRONOUS", devices)
+    weights = [nn.Parameter(torch.full((2,), 1.0 + i, dtype=torch.float64)) for i in range(3)]
+    settings: dict[str, Any] = {"momentum": 0.0, "weight_decay": 0.0, "learning_rate": 0.1}
+    step = {"k": 2, "alpha": 0.5, "rho": 0.3}
+    optimizer = build("sgd", weights, step="looksam", step_settings=step, **settings)
+    start = [w.detach().clone() for w in weights]
+    optimizer.step(InPlace(weights, -1, -1))  # type: ignore[arg-type]
+    plain = [(i + 1.0) * w + 1 for i, w in enumerate(start)]
+    long = torch.cat(plain).norm()
+    sharp = [
+        (i + 1.0) * (w + 0.3 * g / long) + 2
+        for i, (w, g) in enumerate(zip(start, plain, strict=True))
+    ]
+    for w, before, s in zip(weights, start, sharp, strict=True):
+        torch.testing.assert_close(w.detach(), before - 0.1 * s, rtol=0, atol=1e-9)
+    share = (torch.cat(sharp) @ torch.cat(plain)) / long**2
+    for w, s, g in zip(weights, sharp, plain, strict=True):
+        kept = optimizer.state[w]["orthogonal"]
+        torch.testing.assert_close(kept, s - share * g, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("devices", [{"cpu"}, set[str]()])
+def test_a_gradient_in_one_pass_alone_is_halved(
+    devices: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rule, "SYNCHRONOUS", devices)
+    weights = [nn.Parameter(torch.full((2,), 1.0 + i, dtype=torch.float64)) for i in range(4)]
+    settings: dict[str, Any] = {"momentum": 0.0, "weight_decay": 0.0, "learning_rate": 0.1}
+    optimizer = build("sgd", weights, step="conadv", **settings)
+    start = [w.detach().clone() for w in weights]
+    optimizer.step(InPlace(weights, 1, 2))  # type: ignore[arg-type]
+    for i, (w, before) in enumerate(zip(weights, start, strict=True)):
+        passes = {1: [1], 2: [2]}.get(i, [1, 2])
+        mean = sum((i + 1.0) * before + n for n in passes) / 2
+        torch.testing.assert_close(w.detach(), before - 0.1 * mean, rtol=0, atol=1e-9)

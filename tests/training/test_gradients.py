@@ -20,6 +20,8 @@ from nas.training import TrainingRecipe, fit, gradients
 from nas.training.augment import Augmentation, Pipeline
 from nas.training.data.dataset import DataSet
 from nas.training.losses import CrossEntropy, Moment, loss_of
+from nas.training.stepper import Stepper
+from nas.training.stream import Placed
 from search_spaces import get_space, list_spaces
 from tests.optimizers.members import STEPPED, marked
 
@@ -99,7 +101,7 @@ def test_steps_are_recorded_by_what_they_do(
     trained(conv_net(), few_digits, recipe(step="sam", **settings), recordable=True)
     steps = 4 * 12
     assert [m.calls for m in made] == [steps / 2] * 4
-    assert not any(m.forgotten for m in made)
+    assert [m.forgotten for m in made] == [1] * 4  # at the end
 
 
 @pytest.mark.parametrize(
@@ -128,7 +130,7 @@ def test_another_chance_of_paths_is_another_recording(
     network.set_drop_path = chances.append  # type: ignore[assignment]
     trained(network, few_digits, recipe(drop_path=0.2, batch_size=2), recordable=True)
     assert chances == pytest.approx([0.0, 0.05, 0.1, 0.15])
-    assert [m.forgotten for m in made] == [1, 1, 1, 0]
+    assert [m.forgotten for m in made] == [1, 1, 1, 1]
 
 
 def test_a_loss_that_says_nothing_has_no_phase() -> None:
@@ -165,3 +167,81 @@ def test_networks_read_nothing_back(name: str) -> None:
             shape = (2, network.latent) if hasattr(network, "latent") else (2, 3, 32, 32)
             found = network(torch.empty(shape, device="meta"))
             (found if isinstance(found, Tensor) else found[0]).sum().backward()
+
+
+# -- gradients themselves --------------------------------------------------------------------------
+
+
+def backward(*weights: nn.Parameter) -> gradients.Backward:
+    found = gradients.Backward(weights, sound=True)
+    found.forget(gradients.WORTH)
+    return found
+
+
+@pytest.mark.parametrize("recording", [False, True])
+def test_what_is_given_stays(recording: bool, made: list[Replayed]) -> None:
+    """Somebody may keep a gradient, or a loss, until the next of any kind is asked for."""
+    one, two = nn.Parameter(torch.ones(2, 3)), nn.Parameter(torch.ones(3))
+    taught = backward(one, two)
+    kept: list[tuple[list[Tensor], Tensor, Tensor]] = []
+    for number in range(4):
+        kind = f"kind {number % 2}" if recording else None
+
+        def minimised(x: Tensor) -> tuple[Tensor, Tensor]:
+            return (x * one * two).sum(), x.sum()
+
+        values = taught(kind, minimised, torch.full((2, 3), float(number)))
+        assert one.grad is not None
+        assert two.grad is not None
+        kept.append((values, one.grad, two.grad))
+    for number, (values, a, b) in enumerate(kept):
+        assert [float(value.detach()) for value in values] == [6.0 * number, 6.0 * number]
+        assert torch.equal(a, torch.full((2, 3), float(number)))
+        assert torch.equal(b, torch.full((3,), 2.0 * number))
+    assert [m.calls for m in made] == ([2, 2] if recording else [])
+
+
+@pytest.mark.parametrize("kind", [None, "a kind"])
+def test_weights_that_are_added_up_have_gradients_of_their_own(
+    kind: str | None, made: list[Replayed]
+) -> None:
+    weights = [nn.Parameter(torch.ones(3)) for _ in range(3)]
+    backward(*weights)(kind, lambda x: ((sum(weights) * x).sum(),), torch.ones(3))
+    found = [weight.grad for weight in weights if weight.grad is not None]
+    assert len({gradient.data_ptr() for gradient in found}) == 3
+    found[0].mul_(0)
+    assert all(torch.equal(gradient, torch.ones(3)) for gradient in found[1:])
+
+
+@pytest.mark.parametrize("kind", [None, "a kind"])
+def test_gradients_lie_in_memory_as_their_weights(kind: str | None, made: list[Replayed]) -> None:
+    last = torch.randn(4, 3, 2, 2).to(memory_format=torch.channels_last)
+    weights = [nn.Parameter(w) for w in (last, last.contiguous(), last[:, :, :1, :1].clone())]
+    slopes = [torch.randn_like(w).contiguous() for w in weights]
+
+    def minimised(x: Tensor) -> tuple[Tensor]:
+        return (sum((x * w * s).sum() for w, s in zip(weights, slopes, strict=True)),)
+
+    backward(*weights)(kind, minimised, torch.ones(()))
+    for weight, slope in zip(weights, slopes, strict=True):
+        assert weight.grad is not None
+        assert weight.grad.stride() == weight.stride()
+        assert torch.equal(weight.grad, slope)
+
+
+def test_recordings_are_given_back_at_the_end(
+    few_digits: DataSet, conv_net: Make, made: list[Replayed]
+) -> None:
+    trained(conv_net(), few_digits, recipe(), recordable=True)
+    assert [m.forgotten for m in made] == [1]
+
+
+def test_what_is_left_of_a_training_counts(few_digits: DataSet, conv_net: Make) -> None:
+    """Resumed in its last epoch, 12 steps before the end, it is not worth recording any more."""
+    network = conv_net()
+    network.recordable = True  # type: ignore[assignment]
+    pipeline = Pipeline((0.5,), (0.2,), Augmentation())
+    for epoch, records in ((0, True), (3, False)):
+        stepper = Stepper(network, Placed(few_digits.train, "cpu"), pipeline, recipe(), 4, 0)
+        stepper.begin_epoch(epoch)
+        assert stepper._backward._record == records

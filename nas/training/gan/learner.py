@@ -168,6 +168,7 @@ class PairLearner:
 
     def _record(self, steps: int) -> None:
         """On a GPU let what is the same in all steps be recorded, if that is sound and worth it."""
+        self._ahead = steps
         sound = {side: recordable(getattr(self, side)) for side in SIDES}
         pool = Pool()
         self.backward = {
@@ -184,6 +185,13 @@ class PairLearner:
         draws, judges = (sound[side] and worth(steps) for side in ("generator", "discriminator"))
         self._draw = Recorded(self._objective.drawing(), record=draws)
         self._judge = Recorded(self._objective.judging(), record=judges)
+
+    def release(self) -> None:
+        """Give back what recordings hold; they are made anew if steps are taken again."""
+        for backward in self.backward.values():
+            backward.forget(self._ahead)
+        self._draw.forget()
+        self._judge.forget()
 
     def begin_epoch(self) -> None:
         """Make ready for the (remaining) steps of an epoch."""

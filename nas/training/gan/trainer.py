@@ -164,9 +164,12 @@ class _Run:
 
     def go(self, resume_from: Path | None) -> TrainingResult:
         self._resume(resume_from)
-        while self._epoch < self._epochs:
-            self._train_epoch()
         learner = self._learner
+        try:
+            while self._epoch < self._epochs:
+                self._train_epoch()
+        finally:
+            learner.release()
         if self._options.keep_state is not None:
             self._checkpoints.keep(self._options.keep_state, self._state())
         if learner.average is not None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from nas.training import gradients
 from nas.training.gan import GanRecipe, fit_pair, learner
+from nas.training.stream import Placed
 from tests.training.gan.pairs import LATENT, images, pair
 from tests.training.replayed import Replayed
 
@@ -75,3 +76,31 @@ def test_few_steps_are_not_worth_it(made: list[Replayed]) -> None:
     fit_pair(*networks, LATENT, images(), GanRecipe(epochs=1, batch_size=8), seed=1)
     assert sum(m.calls for m in made) == 0
     assert all(isinstance(network, nn.Module) for network in networks)
+
+
+@pytest.mark.parametrize("side", ["discriminator", "generator"])
+def test_asked_again_a_step_counts_no_statistics(side: str, made: list[Replayed]) -> None:
+    """And is another recording, for that is another thing to do."""
+    ends = []
+    for says in (False, True):
+        networks = pair()
+        for network in networks:
+            network.recordable = says  # type: ignore[assignment]
+        recipe = GanRecipe(epochs=8, batch_size=8)
+        taught = learner.PairLearner(*networks, LATENT, Placed(images(), "cpu"), recipe, 8, 0)
+        taught.begin_epoch()
+        optimizer = taught.optimizers[side]
+        step = type(optimizer).step
+
+        def twice(self: Any, closure: Any, step: Any = step) -> Any:
+            closure()
+            return step(self, closure)
+
+        optimizer.step = twice.__get__(optimizer)  # type: ignore[method-assign]
+        made.clear()
+        for _ in range(3):
+            taught.take_step()
+        ends.append([t.clone() for n in networks for t in n.state_dict().values()])
+        if says:
+            assert [m.calls for m in made] == [3] * 3  # one network is asked twice
+    assert all(torch.equal(a, b) for a, b in zip(*ends, strict=True))
