@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from nas.training.data.dataset import Split
 
 LATENT = 4
+RECIPES: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "hinge": {"loss": "hinge", "n_critic": 2, "generator_batch": 12},
+    "rest": {
+        "augment": ["translation", "cutout"],
+        "penalty_every": 2,
+        "schedule": "cosine",
+        "clip_norm": 1.0,
+        "optimizer": "adamw",
+    },
+    "no average": {"ema_decay": None, "gamma": 0.0},
+}
 
 
 class Generator(nn.Module):

@@ -21,25 +21,14 @@ from nas.training.gan.images import drawn, latents
 from nas.training.gan.learner import PairLearner
 from nas.training.stream import Placed
 from search_spaces import get_space
+from tests.training.gan.pairs import RECIPES
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 DEVICE = "cuda"
 LATENT = 12
 SCALE = {"generator_channels": 6, "discriminator_channels": 6, "latent": LATENT}
-RECIPES: dict[str, dict[str, Any]] = {
-    "plain": {},
-    "planes": {"channels_last": False},
-    "hinge": {"loss": "hinge", "n_critic": 2, "generator_batch": 12},
-    "rest": {
-        "augment": ["translation", "cutout"],
-        "penalty_every": 2,
-        "schedule": "cosine",
-        "clip_norm": 1.0,
-        "optimizer": "adamw",
-    },
-    "no average": {"ema_decay": None, "gamma": 0.0},
-}
+KINDS = {**RECIPES, "planes": {"channels_last": False}}
 SPACE: Any = get_space("gan")
 MEMBERS: dict[str, Any] = {
     "EAGAN": SPACE.members["EAGAN"],
@@ -106,9 +95,9 @@ def check_repeats(member: Any, made: GanRecipe, folder: Path) -> None:
     check_same(called, train(member, made, folder))
 
 
-@pytest.mark.parametrize("which", RECIPES)
+@pytest.mark.parametrize("which", KINDS)
 def test_every_recipe_repeats_itself(which: str, tmp_path: Path) -> None:
-    check_repeats(MEMBERS["EAGAN"], recipe(**RECIPES[which]), tmp_path)
+    check_repeats(MEMBERS["EAGAN"], recipe(**KINDS[which]), tmp_path)
 
 
 @pytest.mark.parametrize("name", [name for name in MEMBERS if name != "EAGAN"])
@@ -116,9 +105,9 @@ def test_every_pair_repeats_itself(name: str, tmp_path: Path) -> None:
     check_repeats(MEMBERS[name], recipe(), tmp_path)
 
 
-@pytest.mark.parametrize("which", RECIPES)
+@pytest.mark.parametrize("which", KINDS)
 def test_no_step_waits(which: str) -> None:
-    made = recipe(**RECIPES[which])
+    made = recipe(**KINDS[which])
     networks = [network.to(DEVICE) for network in pair(MEMBERS["EAGAN"], made)]
     placed = Placed(load_data("digits").train, torch.device(DEVICE))
     learner = PairLearner(networks[0], networks[1], LATENT, placed, made, 2, 0)

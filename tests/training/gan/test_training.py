@@ -20,20 +20,7 @@ from nas.training.gan.sheets import interpolation_sheet, sample_sheet
 from nas.training.randomness import derive
 from nas.training.stream import Placed, Stream
 from nas.training.trainer import TrainingResult
-from tests.training.gan.pairs import LATENT, images, pair
-
-RECIPES: dict[str, dict[str, Any]] = {
-    "plain": {},
-    "hinge": {"loss": "hinge", "n_critic": 2, "generator_batch": 12},
-    "rest": {
-        "augment": ["translation", "cutout"],
-        "penalty_every": 2,
-        "schedule": "cosine",
-        "clip_norm": 1.0,
-        "optimizer": "adamw",
-    },
-    "no average": {"ema_decay": None, "gamma": 0.0},
-}
+from tests.training.gan.pairs import LATENT, RECIPES, images, pair
 
 
 def recipe(**settings: Any) -> GanRecipe:
