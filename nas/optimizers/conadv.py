@@ -85,9 +85,8 @@ class ConAdv(Around):
         if both:
             torch._foreach_lerp_([g for g, _ in both], [other for _, other in both], 0.5)
         alone = [gradient for w, gradient in there if w not in clean]
-        known = {w for w, _ in there}
         for weight, other in clean.items():
-            if weight not in known:
+            if weight.grad is None:
                 weight.grad = other
                 alone.append(other)
         if alone:

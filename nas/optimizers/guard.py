@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nas.core.errors import ConfigError, DivergenceError
 from nas.optimizers.rule import dense
-from nas.optimizers.stacks import aligned
+from nas.optimizers.stacks import laid_out
 
 __all__ = ["guard"]
 
@@ -85,9 +85,8 @@ def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
 
 def _lay_out_gradients(weights: list[Tensor]) -> None:
     for weight in weights:
-        gradient = weight.grad
-        if gradient is not None and gradient.stride() != weight.stride():
-            (weight.grad,) = aligned([gradient], [weight])
+        if weight.grad is not None:
+            weight.grad = laid_out(weight.grad, weight)
 
 
 def _lay_out(optimizer: torch.optim.Optimizer) -> None:
@@ -95,9 +94,8 @@ def _lay_out(optimizer: torch.optim.Optimizer) -> None:
     for weight in _parameters(optimizer):
         kept = optimizer.state.get(weight, {})
         for name, value in kept.items():
-            alike = isinstance(value, Tensor) and value.shape == weight.shape
-            if alike and value.stride() != weight.stride():
-                kept[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
+            if isinstance(value, Tensor) and value.shape == weight.shape:
+                kept[name] = laid_out(value, weight)
 
 
 def _compare(theirs: Any, ours: dict[str, Any]) -> None:

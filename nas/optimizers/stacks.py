@@ -77,17 +77,17 @@ def aligned(tensors: Sequence[Tensor], weights: Sequence[Tensor]) -> list[Tensor
 
     Where only strides differ that lead nowhere, as those of kernels of one pixel do, it is a view.
     """
-    found = []
-    for tensor, weight in zip(tensors, weights, strict=True):
-        mine, wanted = tensor.stride(), weight.stride()
-        if mine != wanted:
-            sides = zip(weight.shape, mine, wanted, strict=True)
-            if all(side == 1 or a == b for side, a, b in sides):
-                tensor = tensor.as_strided(weight.shape, wanted)
-            else:
-                tensor = torch.empty_like(weight, dtype=tensor.dtype).copy_(tensor)
-        found.append(tensor)
-    return found
+    return [laid_out(tensor, weight) for tensor, weight in zip(tensors, weights, strict=True)]
+
+
+def laid_out(tensor: Tensor, weight: Tensor) -> Tensor:
+    """One of those."""
+    mine, wanted = tensor.stride(), weight.stride()
+    if mine == wanted:
+        return tensor
+    if all(side == 1 or a == b for side, a, b in zip(weight.shape, mine, wanted, strict=True)):
+        return tensor.as_strided(weight.shape, wanted)
+    return torch.empty_like(weight, dtype=tensor.dtype).copy_(tensor)
 
 
 def _layout(like: Tensor) -> tuple[int, ...]:

@@ -8,7 +8,8 @@ from typing import Final, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from nas.optimizers.stacks import aligned
+from nas.optimizers.rule import copies
+from nas.optimizers.stacks import laid_out
 from nas.training.graphs import Pool, Recorded
 
 __all__ = ["Backward", "Minimised", "recordable", "worth"]
@@ -111,7 +112,7 @@ def _own(gradients: Sequence[Tensor | None], weights: Sequence[Tensor]) -> list[
     found, seen = [], set()
     for gradient, weight in zip(gradients, weights, strict=True):
         if gradient is not None:
-            (gradient,) = aligned([gradient], [weight])
+            gradient = laid_out(gradient, weight)
             if gradient.data_ptr() in seen:
                 gradient = gradient.clone()
             seen.add(gradient.data_ptr())
@@ -120,6 +121,5 @@ def _own(gradients: Sequence[Tensor | None], weights: Sequence[Tensor]) -> list[
 
 
 def _copied(gradients: Sequence[Tensor | None]) -> list[Tensor | None]:
-    there = [gradient for gradient in gradients if gradient is not None]
-    copies = iter(torch._foreach_mul(there, 1.0) if there else ())
-    return [None if gradient is None else next(copies) for gradient in gradients]
+    made = iter(copies([gradient for gradient in gradients if gradient is not None]))
+    return [None if gradient is None else next(made) for gradient in gradients]

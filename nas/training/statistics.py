@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-__all__ = ["count_anew", "counted", "unmoved_statistics"]
+__all__ = ["count_anew", "counted", "counting", "unmoved_statistics"]
 
 
 def counted(network: nn.Module) -> list[_BatchNorm]:
@@ -35,6 +35,11 @@ def unmoved_statistics(network: nn.Module) -> Iterator[None]:
             module.momentum = momentum
             if module.num_batches_tracked is not None and batches is not None:
                 module.num_batches_tracked.copy_(batches)
+
+
+def counting(network: nn.Module, batch: bool) -> AbstractContextManager[None]:
+    """Forward passes within are counted by running statistics if `batch`, else leave them alone."""
+    return nullcontext() if batch else unmoved_statistics(network)
 
 
 @torch.no_grad()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import Any, Final, cast
 
 import numpy as np
@@ -27,7 +26,7 @@ from nas.training.randomness import (
     set_global_state,
 )
 from nas.training.recipe import TrainingRecipe
-from nas.training.statistics import count_anew, counted, unmoved_statistics
+from nas.training.statistics import count_anew, counted, counting, unmoved_statistics
 from nas.training.stream import Placed, Stream
 
 
@@ -80,8 +79,7 @@ def _of_tensors(
     def find(inputs: Tensor, *given: Tensor) -> tuple[Tensor]:
         shares: tuple[float | Tensor, ...] = given[count:] or (1.0,)
         targets: Targets = list(zip(given[:count], shares, strict=True))
-        counting = nullcontext() if first else unmoved_statistics(network)
-        with autocast(inputs.device, precision), counting:
+        with autocast(inputs.device, precision), counting(network, first):
             return (minimised(network, inputs, targets, at),)
 
     return find
@@ -248,8 +246,7 @@ class Stepper:
         if backward and not drawn:
             loss = self._recorded_gradients(inputs, targets, first)
         else:
-            counting = nullcontext() if first else unmoved_statistics(self._network)
-            with autocast(self._device, recipe.precision), counting:
+            with autocast(self._device, recipe.precision), counting(self._network, first):
                 loss = self._loss_of_batch(inputs, targets, drawn)
             if backward:
                 loss.backward()  # type: ignore[no-untyped-call]

@@ -420,17 +420,25 @@ class InPlace:
         return torch.zeros(())
 
 
+def stepped_in_place(
+    step: str, step_settings: dict[str, Any], first: int, second: int
+) -> tuple[torch.optim.Optimizer, list[nn.Parameter], list[Tensor]]:
+    """The optimizer, four weights after one step at a rate of 0.1, and as they were."""
+    weights = [nn.Parameter(torch.full((2,), 1.0 + i, dtype=torch.float64)) for i in range(4)]
+    settings: dict[str, Any] = {"momentum": 0.0, "weight_decay": 0.0, "learning_rate": 0.1}
+    optimizer = build("sgd", weights, step=step, step_settings=step_settings, **settings)
+    start = [w.detach().clone() for w in weights]
+    optimizer.step(InPlace(weights, first, second))  # type: ignore[arg-type]
+    return optimizer, weights, start
+
+
 @pytest.mark.parametrize("devices", [{"cpu"}, set[str]()])
 def test_gradients_that_are_written_over_are_kept(
     devices: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rule, "SYNCHRONOUS", devices)
-    weights = [nn.Parameter(torch.full((2,), 1.0 + i, dtype=torch.float64)) for i in range(3)]
-    settings: dict[str, Any] = {"momentum": 0.0, "weight_decay": 0.0, "learning_rate": 0.1}
-    step = {"k": 2, "alpha": 0.5, "rho": 0.3}
-    optimizer = build("sgd", weights, step="looksam", step_settings=step, **settings)
-    start = [w.detach().clone() for w in weights]
-    optimizer.step(InPlace(weights, -1, -1))  # type: ignore[arg-type]
+    settings = {"k": 2, "alpha": 0.5, "rho": 0.3}
+    optimizer, weights, start = stepped_in_place("looksam", settings, -1, -1)
     plain = [(i + 1.0) * w + 1 for i, w in enumerate(start)]
     long = torch.cat(plain).norm()
     sharp = [
@@ -450,11 +458,7 @@ def test_a_gradient_in_one_pass_alone_is_halved(
     devices: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rule, "SYNCHRONOUS", devices)
-    weights = [nn.Parameter(torch.full((2,), 1.0 + i, dtype=torch.float64)) for i in range(4)]
-    settings: dict[str, Any] = {"momentum": 0.0, "weight_decay": 0.0, "learning_rate": 0.1}
-    optimizer = build("sgd", weights, step="conadv", **settings)
-    start = [w.detach().clone() for w in weights]
-    optimizer.step(InPlace(weights, 1, 2))  # type: ignore[arg-type]
+    _, weights, start = stepped_in_place("conadv", {}, 1, 2)
     for i, (w, before) in enumerate(zip(weights, start, strict=True)):
         passes = {1: [1], 2: [2]}.get(i, [1, 2])
         mean = sum((i + 1.0) * before + n for n in passes) / 2

@@ -122,6 +122,11 @@ def test_on_a_device_that_is_not_the_current_one() -> None:
     assert function.calls == EAGER_CALLS + 1
 
 
+def run_alone(text: str) -> None:
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
 @needs_cuda
 def test_after_a_recording_that_broke_off_work_goes_on_where_it_was() -> None:
     """In a process of its own: what CUDA broke off can leave its generators unusable."""
@@ -132,8 +137,7 @@ def test_after_a_recording_that_broke_off_work_goes_on_where_it_was() -> None:
         "assert all(float(recorded(x)[0]) == 3 for _ in range(5))\n"
         "assert torch.cuda.current_stream() == usual\n"
     )
-    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
+    run_alone(text)
 
 
 class Chance:
@@ -231,5 +235,4 @@ def test_what_is_drawn_goes_on_as_if_nothing_had_broken_off() -> None:
         "called = drawn([lambda x: drop(x, 0.5), broken])\n"
         "assert all(map(torch.equal, drawn([good, bad]), called))\n"
     )
-    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
+    run_alone(text)

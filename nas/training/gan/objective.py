@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -16,7 +15,7 @@ from nas.training.gan.criteria import GAN_LOSSES
 from nas.training.gan.losses import gradient_penalty
 from nas.training.gan.recipe import GanRecipe
 from nas.training.gradients import Minimised
-from nas.training.statistics import counted, unmoved_statistics
+from nas.training.statistics import counted, counting
 
 __all__ = ["Objective", "scored"]
 
@@ -89,7 +88,7 @@ class Objective:
                 return scored(network, torch.cat(shown))
 
             scores, penalties = [], []
-            with _counting(network, first):
+            with counting(network, first):
                 for batch in batches:
                     if due:
                         of_batch, penalty = gradient_penalty(score, batch)
@@ -118,7 +117,7 @@ class Objective:
 
         def find(z: Tensor, *given: Tensor) -> tuple[Tensor]:
             real, drawn = (given[0], given[1:]) if pairs else (None, given)
-            with _counting(generator, first), _counting(discriminator, first):
+            with counting(generator, first), counting(discriminator, first):
                 fake = scored(discriminator, View(policy, drawn)(generator(z)))
             return (cast("Tensor", minimised(real, fake)),)
 
@@ -148,7 +147,3 @@ class Objective:
 def scored(discriminator: nn.Module, images: Tensor) -> Tensor:
     """Scores (n,)."""
     return cast("Tensor", discriminator(images)).flatten()
-
-
-def _counting(network: nn.Module, first: bool) -> AbstractContextManager[None]:
-    return nullcontext() if first else unmoved_statistics(network)

@@ -7,10 +7,9 @@ the source of these classes too, so they need torch only.
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from search_spaces.gan.genes import CELLS
-from search_spaces.gan.operations import convolution
+from search_spaces.gan.operations import convolution, enlarged
 
 __all__ = ["AutoganGenerator"]
 
@@ -46,17 +45,13 @@ class SkipBlock(nn.Module):
             What lies between the two convolutions here, those skips included, and the output.
         """
         size = (2 * x.shape[-2], 2 * x.shape[-1])
-        middle: Tensor = self.conv1(self._enlarged(x.relu(), size))
+        middle: Tensor = self.conv1(enlarged(x.relu(), size, self.mode))
         for conv, state in zip(self.skips, earlier, strict=True):
-            middle = middle + conv(self._enlarged(state, size))
+            middle = middle + conv(enlarged(state, size, self.mode))
         y: Tensor = self.conv2(middle.relu())
         if self.shortcut is not None:
-            y = y + self.shortcut(self._enlarged(x, size))
+            y = y + self.shortcut(enlarged(x, size, self.mode))
         return middle, y
-
-    def _enlarged(self, x: Tensor, size: tuple[int, int]) -> Tensor:
-        align = None if self.mode == "nearest" else False
-        return functional.interpolate(x, size, mode=self.mode, align_corners=align)
 
 
 class AutoganGenerator(nn.Module):

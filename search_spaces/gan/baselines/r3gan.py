@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from search_spaces.gan.genes import CELLS
+from search_spaces.gan.operations import enlarged
 
 __all__ = ["BareDiscriminator", "BareGenerator"]
 
@@ -90,7 +91,7 @@ class BareGenerator(nn.Module):
         x: Tensor = self.basis * self.dense(z)[:, :, None, None]
         for number, block in enumerate(self.blocks):
             if number:
-                x = functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+                x = enlarged(x, (2 * x.shape[-2], 2 * x.shape[-1]), "bilinear")
             x = block(x)
         x = self.to_image(x)
         return x
